@@ -1,0 +1,1 @@
+"""Sample landing files for the Talbots pipeline: deterministic, messy, with known defects on known days."""
