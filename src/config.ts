@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+
+/** Where the embedded stack and docker-compose listen when nothing else holds the port; all on the loopback. */
+export const DEFAULT_PORTS = { temporal: 7233, temporalUi: 8233, bigquery: 9050, storage: 9023 } as const;
+
+/** Every environment variable that dayfill reads, with what it means. Temporal's own (`TEMPORAL_*`) are read by its SDK. */
+export const ENVIRONMENT_VARIABLES = {
+  DAYFILL_PIPELINES: 'Folder of pipeline folders. Default: pipelines',
+  DAYFILL_STATE_DIR: 'Folder for logs, run files and the embedded stack. Default: .dayfill',
+  DAYFILL_VENV: 'Python environment of steps that name none. Default: <state dir>/venv',
+  DAYFILL_BIGQUERY_ENDPOINT:
+    'BigQuery emulator, e.g. http://127.0.0.1:9050. Default: the embedded stack, if there is one',
+  DAYFILL_STORAGE_ENDPOINT: 'Cloud Storage emulator. Default: the embedded stack, if there is one',
+  DAYFILL_LEDGER:
+    'Project and dataset of the ledger, e.g. my-project.dayfill. Default on the emulator: dayfill-local.dayfill',
+  DAYFILL_LOCATION: 'BigQuery location of the ledger. Default: US',
+  DAYFILL_LOG_LEVEL: 'Level of the worker’s log: debug, info, warn, error. Default: info',
+  DAYFILL_MAX_STEPS: 'Steps that one worker runs at once. Default: 20',
+  TEMPORAL_ADDRESS: 'Temporal server. Default: temporal.toml, else the embedded stack',
+  TEMPORAL_NAMESPACE: 'Temporal namespace. Default: default',
+} as const;
+export type EnvironmentVariable = keyof typeof ENVIRONMENT_VARIABLES;
+
+/** A setting that cannot be used; the message names the variable and what was expected. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+/** Addresses of the embedded stack, as `stack up` recorded them. */
+export interface StackAddresses {
+  temporal?: string | undefined;
+  temporalUi?: string | undefined;
+  bigquery?: string | undefined;
+  storage?: string | undefined;
+}
+
+export interface Config {
+  pipelinesDir: string;
+  stateDir: string;
+  venv: string;
+  /** Null means the real BigQuery. */
+  bigqueryEndpoint: string | null;
+  storageEndpoint: string | null;
+  ledger: { project: string; dataset: string; location: string };
+  /** `host:port` of the embedded stack's Temporal, for when neither the environment nor temporal.toml names one. */
+  stackTemporal: string | null;
+  /** Address of the embedded Web UI, when it is known. */
+  temporalUi: string | null;
+  logLevel: 'debug' | 'info' | 'warn' | 'error';
+  maxSteps: number;
+}
+
+const endpoint = z.url({ protocol: /^https?$/, error: 'expected a URL such as http://127.0.0.1:9050' });
+const environmentSchema = z.object({
+  DAYFILL_PIPELINES: z.string().min(1).default('pipelines'),
+  DAYFILL_STATE_DIR: z.string().min(1).default('.dayfill'),
+  DAYFILL_VENV: z.string().min(1).optional(),
+  DAYFILL_BIGQUERY_ENDPOINT: endpoint.optional(),
+  DAYFILL_STORAGE_ENDPOINT: endpoint.optional(),
+  DAYFILL_LEDGER: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+$/, 'expected project.dataset, e.g. my-project.dayfill')
+    .optional(),
+  DAYFILL_LOCATION: z.string().min(1).default('US'),
+  DAYFILL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  DAYFILL_MAX_STEPS: z.coerce.number().int().min(1).max(1000).default(20),
+});
+
+/**
+ * Reads the environment once.
+ * @throws ConfigError naming the variable and what was expected.
+ */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env, cwd = process.cwd()): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(given);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new ConfigError(`${issue.path.join('.')} is not usable: ${issue.message}.`);
+  }
+  const env = parsed.data;
+  const stateDir = path.resolve(cwd, env.DAYFILL_STATE_DIR);
+  const stack = readStackAddresses(stateDir);
+  const bigqueryEndpoint = env.DAYFILL_BIGQUERY_ENDPOINT ?? stack.bigquery ?? null;
+  const ledger = env.DAYFILL_LEDGER ?? 'dayfill-local.dayfill';
+  const [project = '', dataset = ''] = ledger.split('.');
+  return {
+    pipelinesDir: path.resolve(cwd, env.DAYFILL_PIPELINES),
+    stateDir,
+    venv: path.resolve(cwd, env.DAYFILL_VENV ?? path.join(stateDir, 'venv')),
+    bigqueryEndpoint,
+    storageEndpoint: env.DAYFILL_STORAGE_ENDPOINT ?? stack.storage ?? null,
+    ledger: { project, dataset, location: env.DAYFILL_LOCATION },
+    stackTemporal: stack.temporal ?? null,
+    temporalUi: stack.temporalUi ?? null,
+    logLevel: env.DAYFILL_LOG_LEVEL,
+    maxSteps: env.DAYFILL_MAX_STEPS,
+  };
+}
+
+/** Where `stack up` records what it started. */
+export function stackFile(stateDir: string): string {
+  return path.join(stateDir, 'stack.json');
+}
+
+const stackFileSchema = z.object({ services: z.array(z.object({ name: z.string(), address: z.string() })) });
+
+function readStackAddresses(stateDir: string): StackAddresses {
+  let text: string;
+  try {
+    text = readFileSync(stackFile(stateDir), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
+  const { services } = stackFileSchema.parse(JSON.parse(text));
+  const address = (name: string) => services.find((service) => service.name === name)?.address;
+  return {
+    temporal: address('temporal'),
+    temporalUi: address('temporal-ui'),
+    bigquery: address('bigquery'),
+    storage: address('storage'),
+  };
+}

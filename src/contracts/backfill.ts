@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import { type BackfillStatus, ON_FAILURE, type OnFailure, type PartitionStatus } from './status.js';
+
+const key = z.string().min(1).max(40);
+/** Refuses anything that could not stand in a workflow id, a path or a label. */
+export const pipelineName = z
+  .string()
+  .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'a pipeline is named by lower-case letters, digits, "-" and "_", e.g. "talbots"');
+export const varsSchema = z.record(z.string().regex(/^[a-z][a-z0-9_]*$/i), z.string().max(1000));
+
+/**
+ * Input of the backfill workflow: small enough to type in the Web UI or with the `temporal` command line.
+ * Either `from` and `to` (inclusive ISO dates) or `partitions` (keys).
+ */
+export const backfillInputSchema = z
+  .strictObject({
+    pipeline: pipelineName,
+    from: key.optional(),
+    to: key.optional(),
+    partitions: z.array(key).min(1).max(10_000).optional(),
+    exclude: z.array(key).max(10_000).optional(),
+    order: z.enum(['asc', 'desc']).optional(),
+    concurrency: z.number().int().min(1).max(100).optional(),
+    onFailure: z.enum(ON_FAILURE).optional(),
+    force: z.boolean().optional(),
+    fromStep: z.string().min(1).max(100).optional(),
+    vars: varsSchema.optional(),
+    reason: z.string().max(2000).optional(),
+  })
+  .refine((input) => (input.from === undefined) === (input.to === undefined), { message: 'give both from and to' })
+  .refine((input) => (input.from === undefined) !== (input.partitions === undefined), {
+    message: 'give either from and to, or partitions',
+  });
+export type BackfillInput = z.infer<typeof backfillInputSchema>;
+
+/** More partitions for a running backfill: the same words as at its start. */
+export const addInputSchema = z
+  .strictObject({ from: key.optional(), to: key.optional(), partitions: z.array(key).min(1).max(10_000).optional() })
+  .refine((input) => (input.from === undefined) === (input.to === undefined), { message: 'give both from and to' })
+  .refine((input) => (input.from === undefined) !== (input.partitions === undefined), {
+    message: 'give either from and to, or partitions',
+  });
+export type AddInput = z.infer<typeof addInputSchema>;
+
+/** What will happen to one partition, and why. */
+export interface PlannedPartition {
+  partition: string;
+  action: 'run' | 'skip';
+  reason: string;
+}
+
+/** A checked plan; `partitions` are in the order they run. */
+export interface Plan {
+  pipeline: string;
+  partitions: PlannedPartition[];
+  concurrency: number;
+  onFailure: OnFailure;
+}
+
+/** What the parent knows of a partition that has started or ended in this backfill. */
+export interface PartitionReport {
+  status: PartitionStatus;
+  step: string | null;
+  failure: { id: string; message: string } | null;
+}
+
+/** Result of the query `progress`. */
+export interface Progress {
+  pipeline: string;
+  status: BackfillStatus;
+  total: number;
+  done: number;
+  /** Partitions that have a workflow right now. */
+  current: string[];
+  /** Not started yet, in order. */
+  pending: string[];
+  reports: Record<string, PartitionReport>;
+  /** ISO time. */
+  startedAt: string;
+  /** Milliseconds of the partitions that ran to their end here, for rate and ETA. */
+  finishedMs: { count: number; total: number };
+}
+
+/** How a backfill ended. */
+export interface BackfillResult {
+  pipeline: string;
+  ran: number;
+  planSkipped: number;
+  counts: Partial<Record<PartitionStatus, number>>;
+}
+
+/** What `add` answers. */
+export interface AddReceipt {
+  added: string[];
+  /** Already done, already in this backfill, or excluded, with the reason. */
+  skipped: PlannedPartition[];
+}

@@ -1,0 +1,20 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { AddInput, AddReceipt, PartitionReport, Progress } from './backfill.js';
+import type { Decision, DecisionReceipt } from './decision.js';
+import type { PartitionState } from './partition.js';
+
+/** To a backfill. */
+export const pauseSignal = defineSignal('pause');
+export const resumeSignal = defineSignal('resume');
+/** Finish the partitions under way, start no other, end cancelled. */
+export const drainSignal = defineSignal('drain');
+export const addUpdate = defineUpdate<AddReceipt, [AddInput]>('add');
+export const progressQuery = defineQuery<Progress>('progress');
+/** From a partition to its backfill, when its status changes between start and end. */
+export const partitionChangedSignal =
+  defineSignal<[{ partition: string; report: PartitionReport }]>('partitionChanged');
+
+/** To a partition. */
+export const resolveUpdate = defineUpdate<DecisionReceipt, [Decision]>('resolve');
+export const resolveSignal = defineSignal<[Decision]>('resolve');
+export const stateQuery = defineQuery<PartitionState>('state');

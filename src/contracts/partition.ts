@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { pipelineName, varsSchema } from './backfill.js';
+import type { DecisionRecord } from './decision.js';
+import type { Failure } from './failure.js';
+import { ON_FAILURE, type PartitionStatus, type StepStatus } from './status.js';
+import type { Json, PartitionBounds, StepKind } from './step.js';
+
+/** Input of the partition workflow. */
+export const partitionInputSchema = z.strictObject({
+  pipeline: pipelineName,
+  partition: z.string().min(1).max(40),
+  vars: varsSchema.optional(),
+  fromStep: z.string().min(1).max(100).optional(),
+  onFailure: z.enum(ON_FAILURE).optional(),
+  reason: z.string().max(2000).optional(),
+});
+export type PartitionInput = z.infer<typeof partitionInputSchema>;
+
+/** A step ready to run: templated, checked, with its defaults filled in. */
+export interface RenderedStep {
+  id: string;
+  title: string;
+  uses: StepKind;
+  with: Record<string, Json>;
+  timeoutMs: number;
+  retry: { attempts: number; initialMs: number };
+}
+
+/** A partition ready to run. */
+export interface RenderedPartition {
+  bounds: PartitionBounds;
+  /** Steps in order; those before `fromStep` are already left out. */
+  steps: RenderedStep[];
+  onFailure: 'wait' | 'park' | 'stop';
+  /** Pipelines that name the same lock take turns; null without one. */
+  lock: string | null;
+  /** ISO time before the first read: later source rows make this partition stale, not lost. */
+  sourceAsOf: string;
+}
+
+/** The remedies that together cover a failure, in order, and what follows them. */
+export interface RemedyPlan {
+  ids: string[];
+  run: RenderedStep[];
+  then: 'retry' | 'continue';
+}
+
+/** What happened to one step: part of `state`, `show` and the ledger. */
+export interface StepOutcome {
+  id: string;
+  status: StepStatus;
+  /** How often the step itself was run to an end. */
+  attempts: number;
+  /** Remedies that were applied, in order. */
+  remedies: string[];
+  durationMs: number;
+  counts: Record<string, number>;
+  bytesBilled: number | null;
+  slotMs: number | null;
+  jobIds: string[];
+  /** The last failure, kept when the step was healed. */
+  failure: Failure | null;
+  log: string | null;
+  state: Json;
+}
+
+/** Result of the query `state`. */
+export interface PartitionState {
+  pipeline: string;
+  partition: string;
+  status: PartitionStatus;
+  /** The step under way, or the one that waits. */
+  step: string | null;
+  steps: StepOutcome[];
+  /** The failure that waits for a decision. */
+  failure: Failure | null;
+  decisions: DecisionRecord[];
+  /** The place of an adviser's proposal; none yet. */
+  proposal: null;
+}
+
+/** Result of the partition workflow, and the details of its failure when it failed. */
+export interface PartitionResult {
+  pipeline: string;
+  partition: string;
+  status: PartitionStatus;
+  message: string;
+}
+
+/** Type of the `ApplicationFailure` that ends a failed partition or backfill. */
+export const PARTITION_FAILED = 'PartitionFailed';
+export const BACKFILL_FAILED = 'BackfillFailed';
+export const BAD_INPUT = 'BadInput';

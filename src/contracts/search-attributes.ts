@@ -1,0 +1,15 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
+
+/** Typed search attributes: what people filter by in the Temporal Web UI, e.g. `DayfillStatus="waiting"`. */
+export const DAYFILL_PIPELINE = defineSearchAttributeKey('DayfillPipeline', 'KEYWORD');
+export const DAYFILL_PARTITION = defineSearchAttributeKey('DayfillPartition', 'KEYWORD');
+export const DAYFILL_STATUS = defineSearchAttributeKey('DayfillStatus', 'KEYWORD');
+export const DAYFILL_STEP = defineSearchAttributeKey('DayfillStep', 'KEYWORD');
+
+/** Names that a namespace must have before a worker may start. */
+export const SEARCH_ATTRIBUTE_NAMES: readonly string[] = [
+  DAYFILL_PIPELINE.name,
+  DAYFILL_PARTITION.name,
+  DAYFILL_STATUS.name,
+  DAYFILL_STEP.name,
+];

@@ -1,0 +1,56 @@
+/** The kinds of step that `uses:` can name; each is an activity of the same name. */
+export const STEP_KINDS = ['dagster/job', 'dbt/build', 'bigquery/query', 'command'] as const;
+export type StepKind = (typeof STEP_KINDS)[number];
+
+/** JSON as it travels in payloads. */
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+/** A partition with its bounds; both are ISO dates and inclusive, and equal for a day. */
+export interface PartitionBounds {
+  key: string;
+  start: string;
+  end: string;
+}
+
+/** What a step activity gets: already templated and checked. */
+export interface StepRequest {
+  /** `<variant>/<partition>/<step>`: names logs, run files and labels. */
+  key: string;
+  pipeline: string;
+  partition: PartitionBounds;
+  step: string;
+  /** The step's `with`, checked by the schema of its kind. */
+  with: Record<string, Json>;
+  /** Milliseconds after which the step is stopped and classified `timeout`. */
+  timeoutMs: number;
+  /** Transient failures: how many tries in all, and milliseconds before the second. */
+  retry: { attempts: number; initialMs: number };
+}
+
+/** What a step activity returns; small, because it goes into history. */
+export interface StepResult {
+  /** Numbers worth keeping: rows loaded, rejected, nodes built. */
+  counts: Record<string, number>;
+  /** Data tests that ran, and how many of them warned. */
+  tests: { run: number; warned: number };
+  bytesBilled: number | null;
+  slotMs: number | null;
+  /** Ids of what the step ran elsewhere: BigQuery jobs, a Dagster run, a dbt invocation. */
+  jobIds: string[];
+  /** The log, relative to the state directory. */
+  log: string | null;
+  /** Handed to the next partition as `${previous.state.*}`; at most 4 KB. */
+  state: Json;
+}
+
+/** Typed heartbeat: what people see as progress, and what a retry needs to take over. */
+export interface StepHeartbeat {
+  done?: number;
+  total?: number;
+  current?: string;
+  pid?: number;
+  jobId?: string;
+  runId?: string;
+  /** Transient failures so far; kept across attempts so that a lost worker does not count as one. */
+  transientFailures?: number;
+}
