@@ -1,0 +1,125 @@
+"""Translate to DuckDB what stock translates wrongly or not at all.
+
+| BigQuery | stock | here |
+| --- | --- | --- |
+| NUMERIC | DECIMAL(18, 3): digits lost | DECIMAL(38, 9) |
+| date_trunc(d, week(monday)) and isoweek | the Sunday | the Monday |
+| array_agg(distinct x ignore nulls) | keeps the null | drops it |
+| create table t (a int64) as (select …) | syntax error | works |
+| a column called at, check, show … | syntax error | works |
+| @name inside a string or a comment | taken for a parameter | left alone |
+"""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import bqemulator.sql.parameters as parameters
+import bqemulator.sql.translator as translator
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+
+_WORTH_PARSING = re.compile(r"\b(NUMERIC|DECIMAL|IGNORE\s+NULLS|WEEK\s*\(|ISOWEEK|CREATE\s)", re.IGNORECASE)
+# Words that DuckDB reserves, BigQuery does not, and sqlglot does not know to quote.
+_RESERVED_BY_DUCKDB = (
+    "anti asof at authorization binary check collation concurrently describe freeze isnull lambda overlaps pivot "
+    "pivot_longer pivot_wider positional semi show similar summarize unpack unpivot verbose"
+).split()
+_MONDAY_WEEKS = {"WEEK(MONDAY)", "ISOWEEK"}
+_QUOTED_OR_COMMENT = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|/\*.*?\*/|--[^\n]*"
+_BARE_DECIMAL = re.compile(rf"(?P<skip>{_QUOTED_OR_COMMENT})|\bDECIMAL\b(?!\s*\()", re.DOTALL)
+_PARAMETER = re.compile(rf"(?P<skip>{_QUOTED_OR_COMMENT})|[@$](?P<name>\w+)", re.DOTALL)
+
+
+def _widen_numeric(tree: exp.Expression) -> bool:
+    """NUMERIC without a precision has 38 digits, 9 of them after the point."""
+    bare = [t for t in tree.find_all(exp.DataType) if t.this is exp.DataType.Type.DECIMAL and not t.expressions]
+    for data_type in bare:
+        digits = [exp.DataTypeParam(this=exp.Literal.number(n)) for n in (38, 9)]
+        data_type.set("expressions", digits)
+    return bool(bare)
+
+
+def _unwrap_created_select(tree: exp.Expression) -> bool:
+    """`create table t (a int64) as (select …)`: dbt's contracts write the parentheses, DuckDB refuses them."""
+    wrapped = [
+        c for c in tree.find_all(exp.Create) if isinstance(c.this, exp.Schema) and isinstance(c.expression, exp.Subquery)
+    ]
+    for create in wrapped:
+        create.set("expression", create.expression.this.copy())
+    return bool(wrapped)
+
+
+def _filter_distinct_nulls(tree: exp.Expression) -> bool:
+    """`array_agg(distinct x ignore nulls)` becomes a filter; sqlglot nests the two either way round."""
+    changed = False
+    for ignore in list(tree.find_all(exp.IgnoreNulls)):
+        outside = isinstance(ignore.this, exp.ArrayAgg)
+        aggregate = ignore.this if outside else ignore.parent
+        distinct = aggregate.this if outside else ignore.this
+        if not isinstance(aggregate, exp.ArrayAgg) or not isinstance(distinct, exp.Distinct):
+            continue
+        present = exp.Not(this=exp.Is(this=distinct.expressions[0].copy(), expression=exp.Null()))
+        replacement = exp.Filter(this=exp.ArrayAgg(this=distinct.copy()), expression=exp.Where(this=present))
+        (ignore if outside else aggregate).replace(replacement)
+        changed = True
+    return changed
+
+
+def _start_weeks_on_monday(tree: exp.Expression) -> bool:
+    changed = False
+    for trunc in list(tree.find_all(exp.DateTrunc)):
+        unit = trunc.args.get("unit")
+        if unit is None or re.sub(r"[\s'\"]", "", unit.sql("bigquery")).upper() not in _MONDAY_WEEKS:
+            continue
+        day = trunc.this.sql("bigquery")
+        monday = f"DATE_SUB({day}, INTERVAL MOD(EXTRACT(DAYOFWEEK FROM {day}) + 5, 7) DAY)"
+        trunc.replace(sqlglot.parse_one(monday, read="bigquery"))
+        changed = True
+    return changed
+
+
+def _prepare(bigquery_sql: str) -> str:
+    """BigQuery SQL in, BigQuery SQL that translates rightly out. Text that does not parse is left for stock to refuse."""
+    if not _WORTH_PARSING.search(bigquery_sql):
+        return bigquery_sql
+    try:
+        tree = sqlglot.parse_one(bigquery_sql, read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return bigquery_sql
+    steps = (_widen_numeric, _unwrap_created_select, _filter_distinct_nulls, _start_weeks_on_monday)
+    changed = [step(tree) for step in steps]
+    return tree.sql("bigquery") if any(changed) else bigquery_sql
+
+
+def _transpile(sql: str, **options: Any) -> list[str]:
+    """sqlglot's transpile, with the DECIMALs that translating brings in widened too."""
+    return [
+        _BARE_DECIMAL.sub(lambda found: found["skip"] or "DECIMAL(38, 9)", statement)
+        for statement in sqlglot.transpile(sql, **options)
+    ]
+
+
+def _bind_named(sql: str, query_parameters: list[dict[str, Any]]) -> tuple[str, list[Any]]:
+    """Stock's `_bind_named`, blind to strings and comments. Returns the SQL with `?` and the values in order."""
+    by_name = {parameter["name"]: parameter for parameter in query_parameters}
+    values: list[Any] = []
+
+    def placeholder(found: re.Match[str]) -> str:
+        parameter = by_name.get(found["name"])
+        if parameter is None:
+            return found[0]
+        values.append(parameters._extract_value(parameter))
+        return parameters._placeholder_for(values[-1], parameter)
+
+    return _PARAMETER.sub(placeholder, sql), values
+
+
+def install() -> None:
+    """Run `_prepare` before stock's first rewriter, and replace the transpiler and the parameter binder."""
+    stock_first_rewriter = translator.rewrite_create_table_schema_ctas
+    translator.rewrite_create_table_schema_ctas = lambda sql: stock_first_rewriter(_prepare(sql))
+    translator.sqlglot = SimpleNamespace(**{**vars(sqlglot), "transpile": _transpile})
+    parameters._bind_named = _bind_named
+    DuckDB.Generator.RESERVED_KEYWORDS |= set(_RESERVED_BY_DUCKDB)
