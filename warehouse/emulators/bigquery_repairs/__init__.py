@@ -35,8 +35,9 @@ def install() -> None:
         streaming,
         time_travel,
         translation,
+        uploads,
     )
 
-    for repair in (logs, connections, time_travel, translation, error_messages, scripts, job_results, job_routes, shutdown):
+    for repair in (logs, connections, time_travel, translation, error_messages, scripts, job_results, job_routes, uploads, shutdown):
         repair.install()
     requests.serve_first(job_routes.router, streaming.router)
