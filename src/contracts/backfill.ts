@@ -57,7 +57,7 @@ export interface Plan {
   onFailure: OnFailure;
 }
 
-/** What the parent knows of a partition that has started or ended in this backfill. */
+/** What the parent knows of a partition that has a workflow right now. */
 export interface PartitionReport {
   status: PartitionStatus;
   step: string | null;
@@ -68,24 +68,26 @@ export interface PartitionReport {
 export interface Progress {
   pipeline: string;
   status: BackfillStatus;
+  /** Partitions of this backfill: ended, live and pending; those that the plan left out are not among them. */
   total: number;
-  done: number;
-  /** Partitions that have a workflow right now. */
-  current: string[];
   /** Not started yet, in order. */
   pending: string[];
-  reports: Record<string, PartitionReport>;
+  /** Running or waiting, by partition key. */
+  live: Record<string, PartitionReport>;
+  /** How each partition that ran here ended, by partition key. */
+  ended: Record<string, PartitionStatus>;
   /** ISO time. */
   startedAt: string;
-  /** Milliseconds of the partitions that ran to their end here, for rate and ETA. */
-  finishedMs: { count: number; total: number };
+  /** Milliseconds that the ended partitions took together. */
+  endedMs: number;
 }
 
 /** How a backfill ended. */
 export interface BackfillResult {
   pipeline: string;
-  ran: number;
+  /** Partitions that the plan left out because the ledger has them. */
   planSkipped: number;
+  /** Partitions that ran, by how they ended; `waiting` ones were parked. */
   counts: Partial<Record<PartitionStatus, number>>;
 }
 

@@ -1,0 +1,211 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  allHandlersFinished,
+  CancellationScope,
+  ChildWorkflowFailure,
+  condition,
+  continueAsNew,
+  executeChild,
+  isCancellation,
+  ParentClosePolicy,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { addInputSchema, type BackfillInput, type BackfillResult, backfillInputSchema } from '../contracts/backfill.js';
+import { firstIssue } from '../contracts/decision.js';
+import { backfillId, partitionId, variantName } from '../contracts/ids.js';
+import {
+  addUpdate,
+  drainSignal,
+  partitionChangedSignal,
+  pauseSignal,
+  progressQuery,
+  resumeSignal,
+} from '../contracts/messages.js';
+import { BACKFILL_FAILED, BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
+import { DAYFILL_PIPELINE, DAYFILL_STATUS } from '../contracts/search-attributes.js';
+import type { BackfillStatus } from '../contracts/status.js';
+import { type BackfillCarry, BackfillProgress } from './backfill-progress.js';
+import { backfillDetails } from './details.js';
+import { badInput, checkedInput } from './input.js';
+import { partition } from './partition.js';
+import { awaitWorkflow, plan, planMore } from './run-step.js';
+
+/**
+ * A run of a pipeline over many partitions, in order: no day starts before the one ahead of it is succeeded, fixed or
+ * skipped on purpose. Plans first; continues as new between days, long before its history grows too long.
+ */
+export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promise<BackfillResult> {
+  const input = checkedInput(backfillInputSchema, rawInput, (i) => backfillId(i.pipeline, i.vars));
+  const run = new BackfillRun(input, carry);
+  await run.planned();
+  const { progress } = run;
+
+  for (;;) {
+    const seen = progress.version;
+    run.show();
+    if (progress.mayStart && !workflowInfo().continueAsNewSuggested) {
+      run.start(progress.start(Date.now()));
+      continue;
+    }
+    if (progress.inFlight === 0) {
+      if (!allHandlersFinished()) await condition(allHandlersFinished);
+      if (progress.version !== seen) continue;
+      if (progress.closing || progress.carry.pending.length === 0) return run.end();
+      if (workflowInfo().continueAsNewSuggested) {
+        await continueAsNew<typeof backfill>(input, progress.carry);
+      }
+    }
+    await run.changedSince(seen);
+  }
+}
+
+/** The partitions of one backfill, their workflows, and the messages it answers. */
+class BackfillRun {
+  private current: BackfillProgress | null = null;
+  /** What the query answers until the plan is there. */
+  private readonly planning: BackfillProgress;
+  private shownStatus: BackfillStatus | null = null;
+  /** Partitions run in a scope of their own, so that a cancellation reaches those in flight but not parked ones. */
+  private readonly children = new Map<string, { scope: CancellationScope; ended: Promise<void> }>();
+
+  constructor(
+    private readonly input: BackfillInput,
+    carry: BackfillCarry | undefined,
+  ) {
+    const nothingYet = { pipeline: variantName(input.pipeline, input.vars), partitions: [], concurrency: 1 };
+    this.planning = BackfillProgress.planned({ ...nothingYet, onFailure: 'wait' }, 'asc', new Date());
+    if (carry !== undefined) this.current = new BackfillProgress(carry);
+    setHandler(pauseSignal, async () => (await this.ready()).set({ paused: true }), {
+      description: 'Start no other partition until resumed.',
+    });
+    setHandler(resumeSignal, async () => (await this.ready()).set({ paused: false }), {
+      description: 'Go on after pause.',
+    });
+    setHandler(drainSignal, async () => (await this.ready()).set({ draining: true }), {
+      description: 'Finish what runs, start no other, then end.',
+    });
+    setHandler(partitionChangedSignal, async ({ partition: key, report }) => (await this.ready()).report(key, report));
+    setHandler(progressQuery, () => (this.current ?? this.planning).progress(), {
+      description: 'Pending, live and ended partitions.',
+    });
+    setHandler(addUpdate, async (add) => (await this.ready()).add(await planMore(this.input, add)), {
+      validator: (add) => {
+        const parsed = addInputSchema.safeParse(add);
+        if (!parsed.success) throw new Error(`The partitions to add are not usable: ${firstIssue(parsed.error)}.`);
+        if (this.current?.closing)
+          throw new Error('The backfill is ending and takes no more partitions: start it again.');
+      },
+      description: 'More partitions. JSON: {"from":"2025-07-16","to":"2025-07-18"} or {"partitions":["2025-07-18"]}.',
+    });
+  }
+
+  /** There once `planned` has ended. */
+  get progress(): BackfillProgress {
+    return this.current!;
+  }
+
+  async planned(): Promise<void> {
+    upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: variantName(this.input.pipeline, this.input.vars) }]);
+    try {
+      this.current ??= BackfillProgress.planned(await plan(this.input), this.input.order ?? 'asc', new Date());
+    } catch (error) {
+      const cause = error instanceof ActivityFailure ? error.cause : undefined;
+      throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;
+    }
+  }
+
+  /** Messages may come while the plan is being made. */
+  private async ready(): Promise<BackfillProgress> {
+    await condition(() => this.current !== null);
+    return this.progress;
+  }
+
+  /** Starts a partition; its end is told to the progress, whatever it is. */
+  start(key: string): void {
+    const scope = new CancellationScope({ cancellable: false });
+    const ended = scope
+      .run(() => this.run(key))
+      .catch((error) => {
+        const cause = error instanceof ChildWorkflowFailure && error.cause ? error.cause : error;
+        const message = cause instanceof Error ? cause.message : String(cause);
+        this.progress.end(key, 'failed', isCancellation(error) ? `${key} was cancelled.` : message, Date.now());
+      });
+    this.children.set(key, { scope, ended });
+  }
+
+  private async run(key: string): Promise<void> {
+    const { pipeline, vars, fromStep, reason } = this.input;
+    const { onFailure } = this.progress.carry;
+    const childInput: PartitionInput = { pipeline, partition: key, onFailure };
+    if (vars !== undefined) childInput.vars = vars;
+    if (fromStep !== undefined) childInput.fromStep = fromStep;
+    if (reason !== undefined) childInput.reason = reason;
+    const workflowId = partitionId(pipeline, key, vars);
+    for (;;) {
+      try {
+        const { status } = await executeChild(partition, {
+          workflowId,
+          args: [childInput],
+          staticSummary: `${pipeline} · ${key}`,
+          parentClosePolicy: onFailure === 'park' ? ParentClosePolicy.ABANDON : ParentClosePolicy.REQUEST_CANCEL,
+        });
+        return this.progress.end(key, status, null, Date.now());
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        // Someone runs this day already: wait for it, then see whether it still has to run.
+        await awaitWorkflow(workflowId);
+        const again = await plan({ ...this.planInput(), partitions: [key] });
+        if (again.partitions[0]?.action !== 'run') return this.progress.leaveOut(key);
+      }
+    }
+  }
+
+  private planInput(): BackfillInput {
+    const { from: _from, to: _to, exclude: _exclude, ...rest } = this.input;
+    return rest;
+  }
+
+  /** Waits until something changed; a cancellation ends the partitions in flight first. */
+  async changedSince(version: number): Promise<void> {
+    try {
+      await condition(() => this.progress.version !== version);
+    } catch (error) {
+      await CancellationScope.nonCancellable(async () => {
+        const inFlight = this.progress.inFlightPartitions().flatMap((key) => this.children.get(key) ?? []);
+        for (const { scope } of inFlight) scope.cancel();
+        await Promise.all(inFlight.map(({ ended }) => ended));
+        this.show('failed');
+      });
+      throw error;
+    }
+  }
+
+  /** Tells the Web UI how far it is. */
+  show(ended?: 'succeeded' | 'failed'): void {
+    setCurrentDetails(backfillDetails(this.progress.progress(), new Date()));
+    const status = ended ?? this.progress.status;
+    if (status === this.shownStatus) return;
+    this.shownStatus = status as BackfillStatus;
+    upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
+  }
+
+  end(): BackfillResult {
+    const { failed, carry } = this.progress;
+    const result = { pipeline: carry.pipeline, planSkipped: carry.planSkipped, counts: this.progress.counts() };
+    this.show(failed === null && !carry.draining ? 'succeeded' : 'failed');
+    if (failed === null && !carry.draining) return result;
+    const left = carry.pending.length;
+    const rest = left === 0 ? '' : ` ${left} partition${left === 1 ? ' was' : 's were'} not started.`;
+    throw ApplicationFailure.create({
+      message: `${failed ?? 'The backfill was cancelled after the partition under way.'}${rest}`,
+      type: BACKFILL_FAILED,
+      nonRetryable: true,
+      details: [result],
+    });
+  }
+}

@@ -1,0 +1,3 @@
+export { backfill } from './backfill.js';
+export { lock } from './lock.js';
+export { partition } from './partition.js';

@@ -1,0 +1,23 @@
+import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import type { z } from 'zod';
+import { firstIssue } from '../contracts/decision.js';
+import { BAD_INPUT } from '../contracts/partition.js';
+
+/**
+ * Checks the input of a workflow and that the workflow runs under the id that this input implies: the id is the lock.
+ * @throws ApplicationFailure of type `BadInput`, not retried.
+ */
+export function checkedInput<T>(schema: z.ZodType<T>, raw: unknown, impliedId: (input: T) => string): T {
+  const parsed = schema.safeParse(raw);
+  if (!parsed.success) throw badInput(`The input is not usable: ${firstIssue(parsed.error)}.`);
+  const expected = impliedId(parsed.data);
+  const { workflowId, workflowType } = workflowInfo();
+  if (workflowId !== expected) {
+    throw badInput(`This ${workflowType} must run under the workflow id "${expected}", not "${workflowId}".`);
+  }
+  return parsed.data;
+}
+
+export function badInput(message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, BAD_INPUT);
+}

@@ -1,0 +1,232 @@
+import {
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Decision, DecisionRecord } from '../contracts/decision.js';
+import { type Failure, normalisedMessage, type StepFailure } from '../contracts/failure.js';
+import { shortHash, variantName } from '../contracts/ids.js';
+import type { LedgerRow } from '../contracts/ledger.js';
+import { partitionChangedSignal } from '../contracts/messages.js';
+import type { PartitionInput, PartitionState, RenderedPartition, StepOutcome } from '../contracts/partition.js';
+import { DAYFILL_PARTITION, DAYFILL_PIPELINE, DAYFILL_STATUS, DAYFILL_STEP } from '../contracts/search-attributes.js';
+import type { PartitionStatus } from '../contracts/status.js';
+import type { StepResult } from '../contracts/step.js';
+import { partitionDetails } from './details.js';
+import { recordLedger } from './run-step.js';
+
+/** What is known of one partition while it runs, and the places it is told to: the query, the Web UI, the parent, the ledger. */
+export class PartitionRecord {
+  private readonly startedAt = new Date().toISOString();
+  private readonly outcomes = new Map<string, StepOutcome>();
+  private readonly decisions: DecisionRecord[] = [];
+  private rendered: RenderedPartition | null = null;
+  private status: PartitionStatus = 'running';
+  private step: string | null = null;
+  private failure: Failure | null = null;
+  private failures = 0;
+  private rows = 0;
+  /** The parent hears of this partition's end by its result, unless it heard that it waits. */
+  private parentWatches = false;
+
+  constructor(private readonly input: PartitionInput) {
+    upsertSearchAttributes([
+      { key: DAYFILL_PIPELINE, value: variantName(input.pipeline, input.vars) },
+      { key: DAYFILL_PARTITION, value: input.partition },
+      { key: DAYFILL_STATUS, value: 'running' },
+    ]);
+  }
+
+  /** Takes the pipeline file as it was read; steps that have an outcome keep it. */
+  load(rendered: RenderedPartition): void {
+    this.rendered = rendered;
+    for (const step of rendered.steps) this.outcome(step.id);
+  }
+
+  /** True once something had to heal this partition. */
+  get healed(): boolean {
+    return this.decisions.length > 0 || [...this.outcomes.values()].some((outcome) => outcome.remedies.length > 0);
+  }
+
+  get skippedAStep(): boolean {
+    return [...this.outcomes.values()].some((outcome) => outcome.status === 'skipped');
+  }
+
+  beginStep(stepId: string): void {
+    this.step = stepId;
+    this.outcome(stepId).status = 'running';
+    upsertSearchAttributes([{ key: DAYFILL_STEP, value: stepId }]);
+  }
+
+  /** Adds what an activity of this step took and gave: the step itself, or a part of a remedy that stands in for it. */
+  addResult(stepId: string, result: StepResult, durationMs: number): void {
+    const outcome = this.outcome(stepId);
+    outcome.durationMs += durationMs;
+    outcome.jobIds.push(...result.jobIds);
+    outcome.bytesBilled = added(outcome.bytesBilled, result.bytesBilled);
+    outcome.slotMs = added(outcome.slotMs, result.slotMs);
+    outcome.counts = { ...outcome.counts, ...result.counts };
+    outcome.log = result.log ?? outcome.log;
+    outcome.state = result.state ?? outcome.state;
+  }
+
+  addAttempt(stepId: string): void {
+    this.outcome(stepId).attempts += 1;
+  }
+
+  /** Gives a failure its id and fingerprint and keeps it with the step. */
+  addFailure(stepId: string, failure: StepFailure, durationMs: number): Failure {
+    this.failures += 1;
+    const outcome = this.outcome(stepId);
+    outcome.durationMs += durationMs;
+    outcome.log = failure.log ?? outcome.log;
+    outcome.failure = {
+      ...failure,
+      id: `${workflowInfo().runId.slice(0, 8)}-${this.failures}`,
+      fingerprint: shortHash(
+        JSON.stringify([stepId, failure.kind, failure.tests, normalisedMessage(failure.message)]),
+        12,
+      ),
+      step: stepId,
+    };
+    return outcome.failure;
+  }
+
+  addRemedies(stepId: string, ids: string[]): void {
+    this.outcome(stepId).remedies.push(...ids);
+  }
+
+  endStep(stepId: string, status: 'succeeded' | 'fixed' | 'skipped' | 'failed'): void {
+    this.outcome(stepId).status = status;
+  }
+
+  /** How many remedies of each id this partition has used, for their `attempts`. */
+  usedRemedies(stepId: string): Record<string, number> {
+    const used: Record<string, number> = {};
+    for (const id of this.outcome(stepId).remedies) used[id] = (used[id] ?? 0) + 1;
+    return used;
+  }
+
+  /** The partition waits: told to the Web UI, the parent and the ledger. */
+  async wait(failure: Failure): Promise<void> {
+    this.outcome(failure.step).status = 'waiting';
+    await this.enter('waiting', failure);
+    await this.writeRow();
+  }
+
+  /** A decision was taken: the partition goes on. */
+  async decided(decision: Decision, failure: Failure): Promise<void> {
+    this.decisions.push({
+      action: decision.action,
+      failure: failure.id,
+      step: failure.step,
+      note: decision.note ?? null,
+      by: decision.by ?? null,
+      at: new Date().toISOString(),
+    });
+    await this.enter('running', null);
+  }
+
+  /** The last row of this run. */
+  async end(status: PartitionStatus): Promise<void> {
+    this.status = status;
+    this.failure = null;
+    upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
+    setCurrentDetails(partitionDetails(this.state()));
+    await this.writeRow();
+    if (this.parentWatches) await this.tellParent();
+  }
+
+  state(): PartitionState {
+    return {
+      pipeline: variantName(this.input.pipeline, this.input.vars),
+      partition: this.input.partition,
+      status: this.status,
+      step: this.step,
+      steps: [...this.outcomes.values()],
+      failure: this.failure,
+      decisions: this.decisions,
+      proposal: null,
+    };
+  }
+
+  private async enter(status: 'waiting' | 'running', failure: Failure | null): Promise<void> {
+    this.status = status;
+    this.failure = failure;
+    this.parentWatches = true;
+    upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
+    setCurrentDetails(partitionDetails(this.state()));
+    await this.tellParent();
+  }
+
+  private async tellParent(): Promise<void> {
+    const { parent } = workflowInfo();
+    if (parent === undefined) return;
+    const failure = this.failure && { id: this.failure.id, message: this.failure.message.slice(0, 300) };
+    const report = { status: this.status, step: this.step, failure };
+    try {
+      await getExternalWorkflowHandle(parent.workflowId).signal(partitionChangedSignal, {
+        partition: this.input.partition,
+        report,
+      });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('the backfill of this partition has ended and was not told', { error: String(error) });
+    }
+  }
+
+  private async writeRow(): Promise<void> {
+    const { workflowId, runId } = workflowInfo();
+    const { bounds, sourceAsOf } = this.rendered ?? {
+      bounds: { key: this.input.partition, start: this.input.partition, end: this.input.partition },
+      sourceAsOf: this.startedAt,
+    };
+    this.rows += 1;
+    const row: LedgerRow = {
+      pipeline: variantName(this.input.pipeline, this.input.vars),
+      partition: this.input.partition,
+      partitionStart: bounds.start,
+      partitionEnd: bounds.end,
+      status: this.status,
+      workflowId,
+      runId,
+      sequence: this.rows,
+      startedAt: this.startedAt,
+      recordedAt: new Date().toISOString(),
+      sourceAsOf,
+      reason: this.input.reason ?? null,
+      steps: [...this.outcomes.values()],
+      decisions: this.decisions,
+    };
+    await recordLedger.executeWithOptions({ summary: `${this.input.partition} · ledger: ${this.status}` }, [row]);
+  }
+
+  private outcome(stepId: string): StepOutcome {
+    let outcome = this.outcomes.get(stepId);
+    if (outcome === undefined) {
+      outcome = {
+        id: stepId,
+        status: 'pending',
+        attempts: 0,
+        remedies: [],
+        durationMs: 0,
+        counts: {},
+        bytesBilled: null,
+        slotMs: null,
+        jobIds: [],
+        failure: null,
+        log: null,
+        state: null,
+      };
+      this.outcomes.set(stepId, outcome);
+    }
+    return outcome;
+  }
+}
+
+function added(a: number | null, b: number | null): number | null {
+  return a === null ? b : a + (b ?? 0);
+}

@@ -1,0 +1,76 @@
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
+import type {
+  LedgerActivities,
+  PlanningActivities,
+  StepActivities,
+  WorkflowActivities,
+} from '../contracts/activities.js';
+import type { FailureKind, StepFailure } from '../contracts/failure.js';
+import type { RenderedStep } from '../contracts/partition.js';
+import type { StepRequest, StepResult } from '../contracts/step.js';
+
+/** Reading a pipeline file is quick and needs no retry by the server: a local activity costs no round trip. */
+export const { loadPartition, matchRemedies } = proxyLocalActivities<PlanningActivities>({
+  startToCloseTimeout: '1 minute',
+  retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
+});
+
+/** Planning reads the ledger: an outage of the warehouse is waited for. */
+export const { plan, planMore } = proxyActivities<PlanningActivities>({
+  startToCloseTimeout: '5 minutes',
+  retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
+});
+
+/** A ledger row must not be lost: it is tried until the warehouse takes it. */
+export const { recordLedger } = proxyActivities<LedgerActivities>({
+  startToCloseTimeout: '2 minutes',
+  retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
+});
+
+/** Waits as long as the other workflow takes; a lost worker is noticed by its missing heartbeat. */
+export const { awaitWorkflow } = proxyActivities<WorkflowActivities>({
+  startToCloseTimeout: '365 days',
+  heartbeatTimeout: '30 seconds',
+  retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
+});
+
+/** Beyond the step's own time limit, which the activity enforces: for a worker that can no longer enforce it. */
+const TIMEOUT_GRACE_MS = 60_000;
+
+/**
+ * Runs one step as the activity of its kind. The activity counts transient failures itself and ends with a failure that is
+ * not retried; what Temporal retries without limit is a lost worker, which is not the step's fault.
+ * @throws ActivityFailure
+ */
+export function runStep(step: RenderedStep, request: StepRequest): Promise<StepResult> {
+  const steps = proxyActivities<StepActivities>({
+    startToCloseTimeout: step.timeoutMs + TIMEOUT_GRACE_MS,
+    heartbeatTimeout: '6 seconds',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: { initialInterval: '500 milliseconds', backoffCoefficient: 1 },
+  });
+  return steps[step.uses].executeWithOptions({ summary: `${request.partition.key} · ${step.title}` }, [request]);
+}
+
+/** What went wrong, as a classified failure; a cancellation is no failure and is thrown on. */
+export function stepFailureOf(error: unknown): StepFailure {
+  if (isCancellation(error)) throw error;
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  if (cause instanceof ApplicationFailure) {
+    const detail = cause.details?.[0] as StepFailure | undefined;
+    if (detail?.kind !== undefined) return detail;
+    return plainFailure(cause.type === 'pipeline' ? 'pipeline' : 'internal', cause.message);
+  }
+  return plainFailure('internal', cause instanceof Error ? cause.message : String(cause));
+}
+
+export function plainFailure(kind: FailureKind, message: string): StepFailure {
+  return { kind, tests: [], message, tail: '', log: null, exitCode: null };
+}
