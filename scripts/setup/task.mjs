@@ -1,0 +1,95 @@
+/** One part of setup: says what it does, shows that it lives, and runs commands whose output appears only on failure. */
+import { spawn } from 'node:child_process';
+import { root } from './places.mjs';
+
+const SIGN_OF_LIFE_MS = 10_000;
+const TAIL_LINES = 15;
+
+/** A part that cannot be done; the message is for people, and says what to do. */
+export class SetupError extends Error {}
+
+const running = new Set();
+
+/** Ends every command that is under way, for when setup itself is told to stop. */
+export function stopCommands() {
+  for (const child of running) child.kill('SIGTERM');
+}
+
+export class Task {
+  #name;
+  #started = Date.now();
+
+  constructor(name) {
+    this.#name = name;
+  }
+
+  /** Prints one line on stderr, so that a command that prints JSON keeps its stdout clean. */
+  say(text) {
+    process.stderr.write(`setup: ${this.#name}: ${text}\n`);
+  }
+
+  seconds() {
+    return `${((Date.now() - this.#started) / 1000).toFixed(1)} s`;
+  }
+
+  /**
+   * Runs a command in the checkout and gives its stdout.
+   * @param {{ timeoutMs?: number, env?: Record<string, string> }} [options]
+   * @throws SetupError with the last lines of what it printed, when it fails or takes longer than `timeoutMs`.
+   */
+  async run(command, args, { timeoutMs, env } = {}) {
+    const alive = setInterval(() => this.say(`still working (${this.seconds()})`), SIGN_OF_LIFE_MS);
+    try {
+      return await run(command, args, { timeoutMs, env });
+    } finally {
+      clearInterval(alive);
+    }
+  }
+}
+
+/** Like {@link Task.run}, without a sign of life. */
+export function run(command, args, { timeoutMs, env } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    });
+    running.add(child);
+    let stdout = '';
+    let printed = '';
+    child.stdout.on('data', (data) => {
+      stdout += data;
+      printed += data;
+    });
+    child.stderr.on('data', (data) => {
+      printed += data;
+    });
+    const fail = (what) => {
+      const tail = printed.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
+      reject(new SetupError(`"${[command, ...args].join(' ')}" ${what}${tail ? `:\n${tail}` : ''}`));
+    };
+    child.on('error', (error) => {
+      running.delete(child);
+      fail(error.code === 'ENOENT' ? 'is not there' : error.message);
+    });
+    child.on('close', (code, signal) => {
+      running.delete(child);
+      if (code === 0) resolve(stdout);
+      else if (signal)
+        fail(child.killed && timeoutMs ? `took longer than ${timeoutMs / 1000} s` : `was ended by ${signal}`);
+      else fail(`ended with exit code ${code}`);
+    });
+  });
+}
+
+/** Stdout of a short command, or null when it isn't there or fails. */
+export async function probe(command, args) {
+  try {
+    return await run(command, args, { timeoutMs: 10_000 });
+  } catch {
+    return null;
+  }
+}
