@@ -26,9 +26,9 @@ export interface DecisionRecord {
   failure: string;
   step: string;
   note: string | null;
-  by: string | null;
+  decidedBy: string | null;
   /** ISO time. */
-  at: string;
+  decidedAt: string;
 }
 
 /** One sentence for the first thing wrong with a value, by the schema that refused it. */

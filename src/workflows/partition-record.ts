@@ -124,8 +124,8 @@ export class PartitionRecord {
       failure: failure.id,
       step: failure.step,
       note: decision.note ?? null,
-      by: decision.by ?? null,
-      at: new Date().toISOString(),
+      decidedBy: decision.by ?? null,
+      decidedAt: new Date().toISOString(),
     });
     await this.enter('running', null);
   }

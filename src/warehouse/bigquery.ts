@@ -1,0 +1,22 @@
+import { BigQuery } from '@google-cloud/bigquery';
+import type { Config } from '../config.js';
+
+/** Gives the BigQuery client of a project; clients are kept. */
+export type BigQueryClients = (project: string) => BigQuery;
+
+/** Clients for the emulator when one is configured, else for the real BigQuery with the environment's credentials. */
+export function bigQueryClients(config: Pick<Config, 'bigqueryEndpoint'>): BigQueryClients {
+  const clients = new Map<string, BigQuery>();
+  return (project) => {
+    let client = clients.get(project);
+    if (client === undefined) {
+      const emulator = config.bigqueryEndpoint;
+      client = new BigQuery({
+        projectId: project,
+        ...(emulator === null ? {} : { apiEndpoint: emulator, token: 'emulator' }),
+      });
+      clients.set(project, client);
+    }
+    return client;
+  };
+}

@@ -1,0 +1,49 @@
+const TRANSIENT_REASONS = new Set([
+  'backendError',
+  'internalError',
+  'jobBackendError',
+  'jobInternalError',
+  'jobRateLimitExceeded',
+  'rateLimitExceeded',
+  'quotaExceeded',
+]);
+const TRANSIENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'ENOTFOUND',
+  'ECONNABORTED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]);
+/** Two writers of one table met: BigQuery asks for another try. */
+const CONCURRENT_UPDATE = /could not serialize access|due to concurrent update|socket hang up|fetch failed|network/i;
+
+interface WarehouseError {
+  code?: number | string;
+  message?: string;
+  errors?: { reason?: string; message?: string }[];
+  reason?: string;
+}
+
+/** Whether another try of the same request may succeed: network, 5xx, rate limit, lock. */
+export function isTransientWarehouseError(error: unknown): boolean {
+  const { code, message = '', errors = [], reason } = error as WarehouseError;
+  if (typeof code === 'number' && (code >= 500 || code === 429)) return true;
+  if (typeof code === 'string' && TRANSIENT_CODES.has(code)) return true;
+  if ([reason, ...errors.map((e) => e.reason)].some((r) => r !== undefined && TRANSIENT_REASONS.has(r))) return true;
+  return CONCURRENT_UPDATE.test(message);
+}
+
+/** The warehouse's own message, without the client's additions. */
+export function warehouseMessage(error: unknown): string {
+  const { message, errors } = error as WarehouseError;
+  return errors?.[0]?.message ?? message ?? String(error);
+}
+
+/** The HTTP status of an error of the client, when it has one. */
+export function statusOf(error: unknown): number | undefined {
+  const { code } = error as WarehouseError;
+  return typeof code === 'number' ? code : undefined;
+}
