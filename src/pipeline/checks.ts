@@ -1,0 +1,115 @@
+import { RESERVED_PIPELINE_NAMES } from '../contracts/ids.js';
+import type { Json } from '../contracts/step.js';
+import type { DocumentProblem } from './messages.js';
+import type { PipelineFile } from './schema.js';
+import { FIXED_WITH } from './step-kinds.js';
+import { referenceProblem, referencesIn, textsIn } from './template.js';
+
+type Path = (string | number)[];
+
+/** A step, or a step of a remedy, with its place in the document. */
+export interface PlacedWork {
+  path: Path;
+  work: Pick<PipelineFile['steps'][number], 'uses' | 'with'>;
+}
+
+/** Every step of a file and of its remedies. */
+export function worksOf(file: PipelineFile): PlacedWork[] {
+  return file.steps.flatMap((step, index) => [
+    { path: ['steps', index], work: step },
+    ...step.remedies.flatMap((remedy, r) =>
+      remedy.run.map((work, w) => ({ path: ['steps', index, 'remedies', r, 'run', w], work })),
+    ),
+  ]);
+}
+
+/** What is wrong with a file of the right shape: names that do not belong together, references to what is not there. */
+export function checkFile(file: PipelineFile, folder: string): DocumentProblem[] {
+  return [...nameProblems(file, folder), ...orderProblems(file), ...varProblems(file), ...referenceProblems(file)];
+}
+
+function nameProblems(file: PipelineFile, folder: string): DocumentProblem[] {
+  const problems: DocumentProblem[] = [];
+  if (RESERVED_PIPELINE_NAMES.includes(file.pipeline)) {
+    problems.push({ path: ['pipeline'], message: `${JSON.stringify(file.pipeline)} is reserved; choose another name` });
+  } else if (file.pipeline !== folder) {
+    const message = `expected the name of its folder, ${JSON.stringify(folder)}, found ${JSON.stringify(file.pipeline)}`;
+    problems.push({ path: ['pipeline'], message });
+  }
+  problems.push(...duplicates(file.steps, ['steps'], 'step'));
+  for (const [index, step] of file.steps.entries()) {
+    problems.push(...duplicates(step.remedies, ['steps', index, 'remedies'], 'remedy'));
+  }
+  return problems;
+}
+
+function duplicates(items: { id: string }[], path: Path, what: string): DocumentProblem[] {
+  return items.flatMap(({ id }, index) =>
+    items.findIndex((item) => item.id === id) === index
+      ? []
+      : [
+          {
+            path: [...path, index, 'id'],
+            message: `there is already a ${what} ${JSON.stringify(id)}; ids must differ`,
+          },
+        ],
+  );
+}
+
+function orderProblems(file: PipelineFile): DocumentProblem[] {
+  const problems: DocumentProblem[] = [];
+  const { start, end } = file.partition;
+  if (end !== undefined && end < start) {
+    problems.push({ path: ['partition', 'end'], message: `expected ${start} or later, since that is the start` });
+  }
+  if (!file.parallel_safe && file.concurrency > 1) {
+    problems.push({ path: ['concurrency'], message: 'expected 1, unless the file says parallel_safe: true' });
+  }
+  if (!file.parallel_safe && file.on_failure === 'park') {
+    problems.push({ path: ['on_failure'], message: 'park needs parallel_safe: true; expected wait or stop' });
+  }
+  return problems;
+}
+
+function varProblems(file: PipelineFile): DocumentProblem[] {
+  return Object.entries(file.vars).flatMap(([name, value]) => {
+    const { default: plain, pattern } = typeof value === 'object' ? value : { default: value, pattern: undefined };
+    const path = typeof value === 'object' ? ['vars', name, 'default'] : ['vars', name];
+    if (String(plain).includes('${')) return [{ path, message: 'a var is plain text; ${…} is for the with of steps' }];
+    if (pattern !== undefined && !new RegExp(`^(?:${pattern})$`).test(String(plain))) {
+      return [{ path, message: `expected a value that matches the pattern ${pattern}` }];
+    }
+    return [];
+  });
+}
+
+function referenceProblems(file: PipelineFile): DocumentProblem[] {
+  return worksOf(file).flatMap(({ path, work }) =>
+    [...textsIn(work.with as Json)].flatMap(({ path: inside, text }) => {
+      const names = referencesIn(text);
+      const fixed = FIXED_WITH[work.uses].includes(inside.join('.'));
+      const message =
+        names.map((name) => referenceProblem(name, file.vars)).find((problem) => problem !== null) ??
+        (fixed ? fixedProblem(names, file) : null) ??
+        (file.parallel_safe ? stateProblem(names) : null);
+      return message === null ? [] : [{ path: [...path, 'with', ...inside], message }];
+    }),
+  );
+}
+
+function fixedProblem(names: string[], file: PipelineFile): string | null {
+  const loose = names.find((name) => {
+    const value = name.startsWith('vars.') ? file.vars[name.slice('vars.'.length)] : undefined;
+    return value === undefined || (typeof value === 'object' && value.overridable);
+  });
+  return loose === undefined
+    ? null
+    : `\${${loose}} cannot say what is run or where; expected plain text, or a var that is not overridable`;
+}
+
+function stateProblem(names: string[]): string | null {
+  const state = names.find((name) => name.startsWith('previous.'));
+  return state === undefined
+    ? null
+    : `\${${state}} needs the partition before to be done first, which parallel_safe: true does not promise`;
+}

@@ -1,0 +1,159 @@
+import type { PartitionInput, RemedyPlan, RenderedPartition, RenderedStep } from '../contracts/partition.js';
+import type { Json } from '../contracts/step.js';
+import { boundsOf, previousPartition } from './calendar.js';
+import type { PipelineDefinition, Remedy, StepDefinition, Work } from './definition.js';
+import { PartitionError } from './errors.js';
+import { stepKinds } from './step-kinds.js';
+import { asText, referencesIn, substitute, type TemplateValues, textsIn } from './template.js';
+
+/**
+ * A partition ready to run: steps from `fromStep` on, substituted and checked again.
+ * @param previousState what the partition before handed on; undefined when it handed on nothing.
+ * @param now ISO time before the first read.
+ * @throws PartitionError when the input does not fit the pipeline.
+ */
+export function renderPartition(
+  definition: PipelineDefinition,
+  input: PartitionInput,
+  previousState: Json | undefined,
+  now: string,
+): RenderedPartition {
+  const values = templateValues(definition, input, previousState);
+  const steps = definition.steps.slice(stepIndex(definition, input.fromStep));
+  return {
+    bounds: values.partition,
+    steps: steps.map((step) => renderStep(step, values)),
+    onFailure: input.onFailure ?? definition.onFailure,
+    lock: definition.lock,
+    sourceAsOf: now,
+  };
+}
+
+/**
+ * The steps of the remedies that cover a failure. Their ids are `<step>.<remedy>.<n>`, where n goes on counting when a remedy
+ * is applied again: a second application is new work, not a retry of the first.
+ * @param used how often each remedy was applied before.
+ * @throws PartitionError when the input does not fit the pipeline.
+ */
+export function renderRemedyRun(
+  definition: PipelineDefinition,
+  input: PartitionInput,
+  stepId: string,
+  remedies: Remedy[],
+  used: Record<string, number>,
+  previousState: Json | undefined,
+): RemedyPlan {
+  const values = templateValues(definition, input, previousState);
+  return {
+    ids: remedies.map((remedy) => remedy.id),
+    run: remedies.flatMap((remedy) =>
+      remedy.run.map((work, index) => {
+        const n = (used[remedy.id] ?? 0) * remedy.run.length + index + 1;
+        return renderStep({ ...work, id: `${stepId}.${remedy.id}.${n}`, title: remedyTitle(remedy, work) }, values);
+      }),
+    ),
+    // One that asks for the step to run again decides: only when all stand in for the step is it done.
+    // biome-ignore lint/suspicious/noThenProperty: the word of the pipeline file; not a function, so no promise
+    then: remedies.every((remedy) => remedy.then === 'continue') ? 'continue' : 'retry',
+  };
+}
+
+/** Whether any step or remedy refers to what the partition before handed on. */
+export function needsPreviousState(definition: PipelineDefinition): boolean {
+  const works = definition.steps.flatMap((step): Work[] => [step, ...step.remedies.flatMap((remedy) => remedy.run)]);
+  return works.some((work) =>
+    [...textsIn(work.with)].some(({ text }) => referencesIn(text).some((name) => name.startsWith('previous.'))),
+  );
+}
+
+/**
+ * The vars of one start: the file's, with the overrides that the file allows.
+ * @throws PartitionError for a var that is unknown, fixed, or does not match its pattern.
+ */
+export function effectiveVars(
+  definition: PipelineDefinition,
+  overrides: Record<string, string> = {},
+): Record<string, string> {
+  const vars = Object.fromEntries(Object.entries(definition.vars).map(([name, { default: value }]) => [name, value]));
+  for (const [name, value] of Object.entries(overrides)) {
+    const declared = Object.hasOwn(definition.vars, name) ? definition.vars[name] : undefined;
+    if (declared === undefined) throw new PartitionError(`${definition.name} has no var ${name}.`);
+    if (!declared.overridable) {
+      throw new PartitionError(
+        `The var ${name} of ${definition.name} is fixed; mark it overridable: true in the pipeline file.`,
+      );
+    }
+    if (declared.pattern !== null && !new RegExp(`^(?:${declared.pattern})$`).test(value)) {
+      throw new PartitionError(`The var ${name} must match ${declared.pattern}; ${JSON.stringify(value)} does not.`);
+    }
+    vars[name] = value;
+  }
+  return vars;
+}
+
+/**
+ * Place of a step; 0 when none is asked for.
+ * @throws PartitionError when the pipeline has no such step.
+ */
+export function stepIndex(definition: PipelineDefinition, fromStep: string | undefined): number {
+  if (fromStep === undefined) return 0;
+  const index = definition.steps.findIndex((step) => step.id === fromStep);
+  if (index < 0) {
+    const ids = definition.steps.map((step) => step.id).join(', ');
+    throw new PartitionError(`${definition.name} has no step ${JSON.stringify(fromStep)}; expected one of ${ids}.`);
+  }
+  return index;
+}
+
+function templateValues(
+  definition: PipelineDefinition,
+  input: PartitionInput,
+  previousState: Json | undefined,
+): TemplateValues {
+  return {
+    partition: boundsOf(definition, input.partition),
+    isFirst: previousPartition(definition, input.partition) === null,
+    vars: effectiveVars(definition, input.vars),
+    previousState,
+  };
+}
+
+function renderStep(step: Omit<StepDefinition, 'remedies'>, values: TemplateValues): RenderedStep {
+  return {
+    id: step.id,
+    title: step.title,
+    uses: step.uses,
+    with: renderWith(step, values),
+    timeoutMs: step.timeoutMs,
+    retry: step.retry,
+  };
+}
+
+/** Substitution can make a value that its kind refuses, so the result is checked like the file was. */
+function renderWith(step: Omit<StepDefinition, 'remedies'>, values: TemplateValues): Record<string, Json> {
+  const given = step.uses === 'bigquery/query' ? { ...bigqueryDefaults(values.vars), ...step.with } : step.with;
+  const rendered = substitute(given, values) as Record<string, Json>;
+  if (step.uses === 'command') rendered.run = (rendered.run as Json[]).map(asText);
+  const checked = stepKinds[step.uses].safeParse(rendered);
+  if (!checked.success) {
+    const issue = checked.error.issues[0]!;
+    throw new PartitionError(
+      `Step ${step.id} cannot run for ${values.partition.key}: with.${issue.path.join('.')} is not usable: ${issue.message}.`,
+    );
+  }
+  return checked.data as Record<string, Json>;
+}
+
+function bigqueryDefaults(vars: Record<string, string>): Record<string, string> {
+  const entries = [
+    ['project', vars.project_id],
+    ['location', vars.location],
+    ['dataset', vars.dataset],
+  ].filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return Object.fromEntries(entries);
+}
+
+function remedyTitle(remedy: Remedy, work: Work): string {
+  const file = typeof work.with.file === 'string' ? work.with.file.split('/').at(-1)! : work.uses;
+  return `${remedy.id}: ${file}`;
+}

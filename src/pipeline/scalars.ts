@@ -1,0 +1,91 @@
+import { z } from 'zod';
+
+const DURATION_UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+/** Timers of Node count milliseconds in 31 bits: a little under 25 days. */
+const MAX_DURATION_MS = 20 * DURATION_UNITS.d;
+
+/** Milliseconds of a duration such as `30s` or `2h`; null when it is not one, is zero, or exceeds 20 days. */
+export function parseDuration(text: string): number | null {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  if (match === null) return null;
+  const ms = Number(match[1]) * DURATION_UNITS[match[2] as keyof typeof DURATION_UNITS];
+  return ms > 0 && ms <= MAX_DURATION_MS ? ms : null;
+}
+
+export const duration = z
+  .string()
+  .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'expected a duration such as 30s, 10m or 2h')
+  .refine((text) => parseDuration(text) !== null, 'expected a duration of more than zero and at most 20d');
+
+/** Whether a text is an ISO date that exists, e.g. not 2025-02-30. */
+export function isDate(text: string): boolean {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  const time = Date.parse(`${text}T00:00:00Z`);
+  return !Number.isNaN(time) && new Date(time).toISOString().slice(0, 10) === text;
+}
+
+export const date = z
+  .string()
+  .regex(/^\d{4}-\d{2}-\d{2}$/, 'expected a date such as 2025-07-16')
+  .refine(isDate, { error: (issue) => `${String(issue.input)} is not a date that exists` });
+
+/** Anything that may stand in a path, a workflow id or a label. */
+export const identifier = z
+  .string()
+  .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'expected lower-case letters, digits, "-" and "_", beginning with a letter');
+
+const MAX_REGEX_LENGTH = 300;
+
+/**
+ * Why a regular expression is refused; null when it is fine. Besides those that do not compile, it refuses the ones whose
+ * time can grow exponentially: a repeated group that itself repeats or has alternatives, and back-references.
+ */
+export function regexProblem(pattern: string): string | null {
+  if (pattern.length > MAX_REGEX_LENGTH) return `a regular expression has at most ${MAX_REGEX_LENGTH} characters`;
+  try {
+    new RegExp(pattern);
+  } catch (error) {
+    return `not a regular expression: ${(error as Error).message}`;
+  }
+  return isSlow(pattern)
+    ? 'this regular expression could take forever: do not repeat a group that repeats or has alternatives'
+    : null;
+}
+
+/** A walk over a pattern that compiles, keeping for each open group whether something in it varies. */
+function isSlow(pattern: string): boolean {
+  const bare = pattern
+    .replace(/\\[1-9k]/g, '\u0000')
+    .replace(/\\./gs, 'x')
+    .replace(/\[[^\]]*\]/g, 'x');
+  if (bare.includes('\u0000')) return true;
+  const varies: boolean[] = [false];
+  let closed = false;
+  for (let at = 0; at < bare.length; at++) {
+    const char = bare[at];
+    const repeat = /^(?:[*+?]|\{\d+(?:,\d*)?\})\??/.exec(bare.slice(at))?.[0];
+    if (char === '(') {
+      varies.push(false);
+      at += /^\((?:\?(?:[:=!]|<[=!]|<\w+>))?/.exec(bare.slice(at))![0].length - 1;
+      closed = false;
+    } else if (char === ')') {
+      closed = varies.pop()!;
+      varies.push(varies.pop()! || closed);
+      if (closed && /^\)(?:[*+]|\{\d+(?:,\d*)?\})/.test(bare.slice(at))) return true;
+    } else if (repeat !== undefined) {
+      at += repeat.length - 1;
+      if (!/^\{\d+\}/.test(repeat)) varies[varies.length - 1] = true;
+    } else if (char === '|') {
+      varies[varies.length - 1] = true;
+    }
+  }
+  return false;
+}
+
+export const regex = z
+  .string()
+  .min(1)
+  .superRefine((pattern, context) => {
+    const problem = regexProblem(pattern);
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+  });

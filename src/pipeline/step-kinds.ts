@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import type { Json, StepKind } from '../contracts/step.js';
+import { regex } from './scalars.js';
+
+/** Text that becomes an argument or a path: it can neither pass for an option nor hide something behind a control character. */
+const word = z
+  .string()
+  .min(1)
+  .max(1000)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  .regex(/^[^\u0000-\u001f\u007f]*$/, 'expected text without control characters')
+  .regex(/^(?!-)/, 'expected text that does not begin with "-"');
+const json: z.ZodType<Json> = z.json();
+const argument = z
+  .string()
+  .max(10_000)
+  .refine((text) => !text.includes('\0'), 'expected text without NUL');
+const selection = z.union([word, z.array(word).min(1)]);
+
+/** What any step may say about where it runs. Paths start at the pipeline's folder. */
+const anywhere = {
+  cwd: word.optional(),
+  venv: word.optional(),
+  env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable')).optional(),
+};
+
+/** `with` of each step kind, before and after substitution alike. */
+export const stepKinds = {
+  'dagster/job': z.strictObject({
+    project: word,
+    module: word,
+    job: word,
+    tags: z.record(word, z.string()).optional(),
+    ...anywhere,
+  }),
+  'dbt/build': z.strictObject({
+    project: word,
+    target: word.optional(),
+    profiles_dir: word.optional(),
+    vars: z.record(z.string(), json).optional(),
+    select: selection.optional(),
+    exclude: selection.optional(),
+    ...anywhere,
+  }),
+  'bigquery/query': z.strictObject({
+    file: word.refine((file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'), {
+      message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
+    }),
+    project: word.optional(),
+    location: word.optional(),
+    dataset: word.optional(),
+    ...anywhere,
+  }),
+  command: z.strictObject({
+    run: z
+      .tuple([word], argument, { error: 'expected a list: the program, then its arguments, e.g. ["bq", "ls"]' })
+      .describe('The program and its arguments; no shell reads them.'),
+    success: regex.optional(),
+    failure: regex.optional(),
+    success_codes: z.array(z.number().int().min(0).max(255)).min(1).default([0]),
+    ...anywhere,
+  }),
+} as const satisfies Record<StepKind, z.ZodType>;
+
+/** The checked `with` of a step kind, as its activity gets it. */
+export type StepWith<K extends StepKind> = z.output<(typeof stepKinds)[K]>;
+
+/**
+ * Names in `with` that say what is run or where: only vars that no start can change may stand in them, so that an input
+ * never carries a command, and so that what they point at can be checked before anything runs.
+ */
+export const FIXED_WITH: Record<StepKind, readonly string[]> = {
+  'dagster/job': ['project', 'module', 'cwd', 'venv'],
+  'dbt/build': ['project', 'profiles_dir', 'cwd', 'venv'],
+  'bigquery/query': ['file', 'cwd', 'venv'],
+  command: ['run.0', 'cwd', 'venv'],
+};
