@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './places.mjs';
+import { SetupError } from './task.mjs';
 
 export const name = 'Node packages';
 
@@ -15,5 +16,14 @@ export function isReady() {
 
 export async function install(task) {
   task.say('npm ci (a minute or two the first time)');
-  await task.run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']);
+  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  try {
+    await task.run('npm', ['ci', ...options]);
+  } catch (error) {
+    if (!(error instanceof SetupError && error.printed.includes('EUSAGE'))) throw error;
+    // A lock that was made where the registry had no binaries for other platforms lacks their entries, which npm ci
+    // refuses and npm install fills in; the versions are the locked ones either way.
+    task.say('npm ci finds package-lock.json incomplete, so npm install, with the versions it names');
+    await task.run('npm', ['install', '--no-save', ...options]);
+  }
 }

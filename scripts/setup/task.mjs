@@ -5,8 +5,13 @@ import { root } from './places.mjs';
 const SIGN_OF_LIFE_MS = 10_000;
 const TAIL_LINES = 15;
 
-/** A part that cannot be done; the message is for people, and says what to do. */
-export class SetupError extends Error {}
+/** A part that cannot be done; the message is for people. `printed` is all that a failed command wrote. */
+export class SetupError extends Error {
+  constructor(message, printed = '') {
+    super(message);
+    this.printed = printed;
+  }
+}
 
 const running = new Set();
 
@@ -69,7 +74,7 @@ export function run(command, args, { timeoutMs, env } = {}) {
     });
     const fail = (what) => {
       const tail = printed.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
-      reject(new SetupError(`"${[command, ...args].join(' ')}" ${what}${tail ? `:\n${tail}` : ''}`));
+      reject(new SetupError(`"${[command, ...args].join(' ')}" ${what}${tail ? `:\n${tail}` : ''}`, printed));
     };
     child.on('error', (error) => {
       running.delete(child);
