@@ -34,7 +34,7 @@ async def insert_all(
             continue
         try:
             stock.bq_rows_to_arrow([row], schema)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             errors[index] = stock._format_insert_error(index, error, row, schema)["errors"][0]
     if errors and not body.get("skipInvalidRows"):
         stopped = {"reason": "stopped", "location": "", "message": ""}

@@ -27,9 +27,10 @@ _RESERVED_BY_DUCKDB = (
     "pivot_longer pivot_wider positional semi show similar summarize unpack unpivot verbose"
 ).split()
 _MONDAY_WEEKS = {"WEEK(MONDAY)", "ISOWEEK"}
-_QUOTED_OR_COMMENT = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|/\*.*?\*/|--[^\n]*"
-_BARE_DECIMAL = re.compile(rf"(?P<skip>{_QUOTED_OR_COMMENT})|\bDECIMAL\b(?!\s*\()", re.DOTALL)
-_PARAMETER = re.compile(rf"(?P<skip>{_QUOTED_OR_COMMENT})|[@$](?P<name>\w+)", re.DOTALL)
+# Text of DuckDB or BigQuery SQL in which nothing is to be looked for.
+QUOTED_OR_COMMENT = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|/\*.*?\*/|--[^\n]*"
+_BARE_DECIMAL = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|\bDECIMAL\b(?!\s*\()", re.DOTALL)
+_PARAMETER = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|[@$](?P<name>\w+)", re.DOTALL)
 
 
 def _widen_numeric(tree: exp.Expression) -> bool:

@@ -1,0 +1,455 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { BigQuery, type Query } from '@google-cloud/bigquery';
+import { Storage } from '@google-cloud/storage';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { execa } from 'execa';
+import getPort from 'get-port';
+import { loadConfig } from '../../src/config.js';
+import { bigQueryClients } from '../../src/warehouse/bigquery.js';
+
+const PROJECT = 'talbots-og-map-dev';
+const READY_WITHIN_MS = 30_000;
+/** Some seconds of work for one core: long enough to be asked about, cancelled or killed. */
+const SLOW_QUERY = `select count(*) n from unnest(generate_array(1, 30000)) a, unnest(generate_array(1, 14000)) b
+where mod(a * b, 7) = 3`;
+const python = path.join(loadConfig().venv, 'bin', 'python');
+const launchers = path.resolve('warehouse/emulators');
+const runPython = (args: string[], env = {}) => execa(python, args, { reject: false, env });
+
+/** An emulator that this test started, its address the same after a restart. */
+class Emulator {
+  readonly address: string;
+  private process: ReturnType<typeof runPython> | undefined;
+
+  constructor(
+    private readonly script: string,
+    private readonly port: number,
+    private readonly readyPath: string,
+    private readonly args: string[],
+  ) {
+    this.address = `http://127.0.0.1:${port}`;
+  }
+
+  async start(): Promise<void> {
+    const args = [path.join(launchers, this.script), '--port', `${this.port}`, ...this.args];
+    const child = runPython(args);
+    this.process = child;
+    let exited = false;
+    void child.then(() => {
+      exited = true;
+    });
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (!(await this.isReady())) {
+      if (exited || Date.now() > deadline) throw new Error(`${this.script} is not ready: ${(await child).stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Ends it and returns after how many milliseconds it was gone, and with which exit code. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<{ ms: number; exitCode: number | undefined }> {
+    const started = Date.now();
+    this.process?.kill(signal);
+    const result = await this.process;
+    return { ms: Date.now() - started, exitCode: result?.exitCode };
+  }
+
+  private async isReady(): Promise<boolean> {
+    try {
+      return (await fetch(this.address + this.readyPath)).ok;
+    } catch {
+      return false; // not listening yet
+    }
+  }
+}
+
+let directory: string;
+let bigqueryEmulator: Emulator;
+let storageEmulator: Emulator;
+let bigquery: BigQuery;
+let storage: Storage;
+
+beforeAll(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'dayfill-emulators-'));
+  const objects = path.join(directory, 'storage');
+  const tables = path.join(directory, 'bigquery');
+  bigqueryEmulator = new Emulator('bigquery.py', await getPort(), '/readyz', [
+    '--data-dir',
+    tables,
+    '--storage-root',
+    objects,
+  ]);
+  storageEmulator = new Emulator('storage.py', await getPort(), '/', ['--data-dir', objects]);
+  await Promise.all([bigqueryEmulator.start(), storageEmulator.start()]);
+  bigquery = bigQueryClients({ bigqueryEndpoint: bigqueryEmulator.address })(PROJECT);
+  storage = new Storage({ projectId: PROJECT, apiEndpoint: storageEmulator.address });
+  await rows('create schema probe');
+});
+
+afterAll(async () => {
+  await Promise.all([bigqueryEmulator?.stop('SIGKILL'), storageEmulator?.stop('SIGKILL')]);
+  await rm(directory, { recursive: true, force: true });
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: rows have whatever columns the query names
+async function rows(query: string, options: Query = {}): Promise<any[]> {
+  const [job] = await bigquery.createQueryJob({ query, location: 'US', ...options });
+  return (await job.getQueryResults())[0];
+}
+
+async function count(table: string): Promise<number> {
+  return (await rows(`select count(*) n from ${table}`))[0].n;
+}
+
+const onDay = (day: string): Query => ({ params: { partition: BigQuery.date(day) } });
+let lastJob = 0;
+const newJobId = () => `probe_${process.pid}_${++lastJob}`;
+
+describe('queries', () => {
+  test('NUMERIC keeps its digits', async () => {
+    await rows('create table probe.numeric_ddl (a numeric)');
+    await rows('insert into probe.numeric_ddl values (1.123456789)');
+    await rows('create table probe.numeric_ctas as select cast("2.123456789" as numeric) b');
+    const [row] = await rows(
+      `select a, b, cast("123456789012345678.12" as numeric) c from probe.numeric_ddl, probe.numeric_ctas`,
+    );
+    expect([row.a, row.b, row.c].map(String)).toEqual(['1.123456789', '2.123456789', '123456789012345678.12']);
+  });
+
+  test('weeks start where they are told to', async () => {
+    const [row] = await rows(`select date_trunc(date "2026-02-17", week(monday)) monday,
+      date_trunc(date "2026-02-17", isoweek) iso, date_trunc(date "2026-02-17", week) sunday`);
+    expect([row.monday.value, row.iso.value, row.sunday.value]).toEqual(['2026-02-16', '2026-02-16', '2026-02-15']);
+  });
+
+  test('a table with declared columns is made from a query in parentheses, as dbt contracts write it', async () => {
+    await rows('create table probe.contract (a int64 not null, b numeric) as (select 1 a, numeric "1.123456" b)');
+    expect(await count('probe.contract')).toBe(1);
+  });
+
+  test('array_agg leaves nulls out, and words that DuckDB reserves are column names', async () => {
+    expect(await rows('select array_agg(distinct x ignore nulls) a from unnest([1, 1, null]) x')).toEqual([{ a: [1] }]);
+    expect(await rows('select at from (select 1 as at) order by at desc')).toEqual([{ at: 1 }]);
+  });
+
+  test('a parameter in a string or a comment is none', async () => {
+    const [row] = await rows(`select @partition day, '@partition' text -- @partition`, onDay('2025-07-16'));
+    expect([row.day.value, row.text]).toEqual(['2025-07-16', '@partition']);
+  });
+
+  test.each([
+    ['selec 1', 400, 'Syntax error: Unexpected identifier "selec" at [1:1]'],
+    ['select 1,\n  nocolumn from unnest([1])', 400, 'Unrecognized name: nocolumn at [2:3]'],
+    ['select nofunction(1)', 400, 'Function not found: nofunction at [1:8]'],
+    ["select cast('x' as int64)", 400, 'Bad int64 value: x'],
+    ["select error('one day too many')", 400, 'one day too many'],
+    ['select * from probe.nowhere', 404, `Not found: Table ${PROJECT}:probe.nowhere was not found in location US`],
+  ])('%j is refused with its message, by jobs.insert and jobs.query', async (query, code, message) => {
+    await expect(rows(query)).rejects.toMatchObject({ code, message });
+    await expect(bigquery.query(query)).rejects.toMatchObject({ code, message });
+  });
+
+  test('asking for the past is refused: no copies of changed tables are kept', async () => {
+    await rows('create table probe.changed as select 1 x');
+    const past =
+      'select * from probe.changed for system_time as of timestamp_sub(current_timestamp(), interval 1 hour)';
+    await expect(rows(past)).rejects.toThrow('no history');
+  });
+
+  test('the rows of an old job are dropped, and asking for them says so', async () => {
+    const jobId = newJobId();
+    await rows('select 1', { jobId });
+    for (let done = 0; done < 300; done += 50) await Promise.all(Array.from({ length: 50 }, () => rows('select 2')));
+    await expect(bigquery.job(jobId, { location: 'US' }).getQueryResults()).rejects.toMatchObject({
+      code: 404,
+      message: expect.stringContaining('run the query again'),
+    });
+  });
+});
+
+describe('scripts', () => {
+  beforeAll(() =>
+    rows(`create table probe.days as select day from unnest(generate_date_array('2025-07-16', '2025-07-20')) day`),
+  );
+
+  test('a fix: DDL, then a transaction with @partition, harmless when run twice', async () => {
+    const fix = `-- keeps what it deletes of @partition
+create table if not exists probe.backup (day date, at timestamp);
+begin transaction;
+insert into probe.backup select day, current_timestamp() from probe.days where day = @partition;
+delete from probe.days where day = @partition;
+commit transaction;`;
+    await rows(fix, onDay('2025-07-16'));
+    await rows(fix, onDay('2025-07-16'));
+    expect([await count('probe.days'), await count('probe.backup')]).toEqual([4, 1]);
+  });
+
+  test('a failing statement undoes its transaction and is located in the script', async () => {
+    const script = `begin transaction;
+delete from probe.days where day > @partition;
+insert into probe.days
+  select nocolumn from probe.days;
+commit transaction;`;
+    await expect(rows(script, onDay('2025-07-17'))).rejects.toMatchObject({
+      code: 400,
+      message: 'Unrecognized name: nocolumn at [4:10]',
+    });
+    expect(await count('probe.days')).toBe(4);
+  });
+
+  test('a handler can roll back, and read what went wrong', async () => {
+    const [row] = await rows(`begin
+  begin transaction;
+  delete from probe.days where true;
+  select error('stop');
+  commit transaction;
+exception when error then
+  rollback transaction;
+  select @@error.message as message;
+end;`);
+    expect(row.message).toBe('stop at [4:3]');
+    expect(await count('probe.days')).toBe(4);
+  });
+
+  test('a transaction that is not committed changes nothing', async () => {
+    await rows('begin transaction; delete from probe.days where true;');
+    expect(await count('probe.days')).toBe(4);
+  });
+
+  test('DDL inside a transaction is refused, temporary tables are not and end with their job', async () => {
+    await expect(rows('begin transaction; create table probe.no as select 1 x; commit transaction;')).rejects.toThrow(
+      'DDL inside a transaction',
+    );
+    const temporary =
+      'begin transaction; create temp table kept as select 1 x; commit transaction; select x from kept;';
+    expect(await rows(temporary)).toEqual([{ x: 1 }]);
+    await expect(rows('select * from kept')).rejects.toMatchObject({ code: 404 });
+  });
+
+  test('variables and parameters meet', async () => {
+    const script = `declare n int64 default 0;
+set n = (select count(*) from probe.days where day > @partition);
+select n;`;
+    expect(await rows(script, onDay('2025-07-17'))).toEqual([{ n: 3 }]);
+  });
+
+  test('a dry run runs nothing', async () => {
+    await bigquery.createQueryJob({ query: 'create table probe.dry as select 1 x; select 1;', dryRun: true });
+    await bigquery.createQueryJob({ query: 'delete from probe.days where true', dryRun: true });
+    await expect(rows('select * from probe.dry')).rejects.toMatchObject({ code: 404 });
+    expect(await count('probe.days')).toBe(4);
+  });
+});
+
+describe('jobs', () => {
+  test('a job id runs once', async () => {
+    await rows('create table probe.once (x int64)');
+    const jobId = newJobId();
+    await rows('insert into probe.once values (1)', { jobId });
+    await expect(rows('insert into probe.once values (1)', { jobId })).rejects.toMatchObject({
+      code: 409,
+      message: `Already Exists: Job ${PROJECT}:US.${jobId}`,
+    });
+    expect(await count('probe.once')).toBe(1);
+  });
+
+  test('labels are kept and listed', async () => {
+    const jobId = newJobId();
+    const labels = { dayfill_pipeline: 'talbots', dayfill_partition: '2025-07-16' };
+    const since = Date.now();
+    await rows('select 1', { jobId, labels });
+    const [jobs] = await bigquery.getJobs({ projection: 'full', stateFilter: ['done'], minCreationTime: `${since}` });
+    expect(jobs.find((job) => job.id === jobId)?.metadata.configuration.labels).toEqual(labels);
+    const [page] = await bigquery.getJobs({ maxResults: 2, autoPaginate: false });
+    expect(page).toHaveLength(2);
+    const [later] = await bigquery.getJobs({ minCreationTime: `${Date.now() + 60_000}` });
+    expect(later).toEqual([]);
+  });
+
+  test('a failed job keeps its error, for getMetadata and getQueryResults', async () => {
+    const jobId = newJobId();
+    await expect(rows("select error('no')", { jobId })).rejects.toMatchObject({ code: 400 });
+    const job = bigquery.job(jobId, { location: 'US' });
+    const [metadata] = await job.getMetadata();
+    expect(metadata.status).toMatchObject({ state: 'DONE', errorResult: { reason: 'invalidQuery', message: 'no' } });
+    await expect(job.getQueryResults()).rejects.toMatchObject({ code: 400, message: 'no' });
+  });
+
+  test('while a job runs it is answered for, its id is taken, and it can be cancelled', async () => {
+    const jobId = newJobId();
+    const script = `begin transaction; delete from probe.once where true; ${SLOW_QUERY}; ${SLOW_QUERY}; commit transaction`;
+    const [job] = await bigquery.createQueryJob({ query: script, jobId, location: 'US' });
+    expect(job.metadata.status.state).toBe('RUNNING');
+    expect((await job.getMetadata())[0].status.state).toBe('RUNNING');
+    expect((await bigquery.getJobs({ stateFilter: ['pending', 'running'] }))[0].map((each) => each.id)).toEqual([
+      jobId,
+    ]);
+    expect((await bigquery.dataset('probe').table('once').getRows())[0]).toEqual([{ x: 1 }]);
+    await expect(rows('select 1', { jobId })).rejects.toMatchObject({ code: 409 });
+    expect((await job.getMetadata())[0].status.state).toBe('RUNNING');
+
+    await job.cancel();
+    await expect(job.getQueryResults()).rejects.toMatchObject({ message: expect.stringContaining('cancelled') });
+    expect((await job.getMetadata())[0].status.errorResult.reason).toBe('stopped');
+    expect(await count('probe.once')).toBe(1);
+  });
+
+  test('a job that outlasts its insert is waited for', async () => {
+    expect((await bigquery.query(SLOW_QUERY))[0]).toHaveLength(1);
+  });
+});
+
+describe('streaming', () => {
+  const schema = [
+    { name: 'run_id', type: 'STRING', mode: 'REQUIRED' },
+    { name: 'recorded_at', type: 'TIMESTAMP' },
+    { name: 'cost', type: 'NUMERIC' },
+    {
+      name: 'steps',
+      type: 'RECORD',
+      mode: 'REPEATED',
+      fields: [
+        { name: 'id', type: 'STRING' },
+        { name: 'tests', type: 'STRING', mode: 'REPEATED' },
+        { name: 'remedies', type: 'RECORD', mode: 'REPEATED', fields: [{ name: 'id', type: 'STRING' }] },
+      ],
+    },
+  ];
+  const row = {
+    run_id: 'a',
+    recorded_at: '2025-07-16T10:11:12.123456Z',
+    cost: '1.123456789',
+    steps: [
+      { id: 'crm', tests: ['t1', 't2'], remedies: [{ id: 'dedupe' }] },
+      { id: 'identity', tests: [], remedies: [] },
+    ],
+  };
+  beforeAll(() => bigquery.dataset('probe').createTable('ledger', { schema }));
+
+  test('nested repeated records come back, through a view that keeps the latest', async () => {
+    const table = bigquery.dataset('probe').table('ledger');
+    await table.insert([row, { ...row, recorded_at: '2025-07-16T10:11:13Z', steps: [] }]);
+    await table.insert([{ insertId: 'b/1', json: { ...row, run_id: 'b' } }], { raw: true });
+    await rows(`create view probe.latest as select * from probe.ledger
+      qualify row_number() over (partition by run_id order by recorded_at desc) = 1`);
+    const latest = await rows('select * from probe.latest order by run_id');
+    expect(latest.map((each) => [each.run_id, each.steps])).toEqual([
+      ['a', []],
+      ['b', row.steps],
+    ]);
+    expect([latest[1].recorded_at.value, `${latest[1].cost}`]).toEqual(['2025-07-16T10:11:12.123456000Z', row.cost]);
+  });
+
+  test.each([
+    [{ ...row, run_id: 'x', colour: 'red' }, 'no such field: colour.'],
+    [{ ...row, run_id: 'x', steps: [{ id: 'crm', colour: 'red' }] }, 'no such field: steps.colour.'],
+    [{ ...row, run_id: 'x', cost: 'cheap' }, expect.any(String)],
+  ])('a row that does not fit is refused with all that came with it', async (bad, message) => {
+    const before = await count('probe.ledger');
+    await expect(bigquery.dataset('probe').table('ledger').insert([row, bad])).rejects.toMatchObject({
+      name: 'PartialFailureError',
+      errors: [{ errors: [{ reason: 'stopped' }] }, { errors: [{ reason: 'invalid', message }] }],
+    });
+    expect(await count('probe.ledger')).toBe(before);
+  });
+});
+
+describe('storage', () => {
+  const csv = gzipSync('id,day\n1,2025-07-16\n2,2025-07-17\n');
+
+  test('objects keep their bytes, gzip included, and are listed, described and deleted', async () => {
+    const [bucket] = await storage.createBucket('landing');
+    await bucket.file('crm/2025-07-16/conversions.csv.gz').save(csv, { contentType: 'application/gzip' });
+    const everyByte = Buffer.from([...Array(256).keys(), 13, 10, 13, 10]);
+    for (const resumable of [false, true]) {
+      await bucket.file('bytes').save(everyByte, { resumable });
+      expect(everyByte.equals((await bucket.file('bytes').download())[0])).toBe(true);
+    }
+    const file = bucket.file('crm/2025-07-16/conversions.csv.gz');
+    expect(gunzipSync((await file.download())[0]).toString()).toContain('2025-07-17');
+    expect((await file.getMetadata())[0]).toMatchObject({ contentType: 'application/gzip', size: `${csv.length}` });
+    const [, , listing] = await bucket.getFiles({ delimiter: '/', autoPaginate: false });
+    expect(listing).toMatchObject({ prefixes: ['crm/'], items: [{ name: 'bytes' }] });
+    await bucket.file('bytes').delete();
+    expect(await bucket.file('bytes').exists()).toEqual([false]);
+  });
+
+  test('ifGenerationMatch is honoured', async () => {
+    const file = storage.bucket('landing').file('once');
+    const ifNew = { resumable: false, preconditionOpts: { ifGenerationMatch: 0 } };
+    await file.save('first', ifNew);
+    await expect(file.save('second', ifNew)).rejects.toMatchObject({ code: 412 });
+    const [{ generation }] = await file.getMetadata();
+    await file.save('third', { resumable: false, preconditionOpts: { ifGenerationMatch: generation! } });
+    await expect(file.delete({ ifGenerationMatch: generation! })).rejects.toMatchObject({ code: 412 });
+    expect((await file.download())[0].toString()).toBe('third');
+  });
+
+  test('BigQuery loads gs:// objects', async () => {
+    const schema = {
+      fields: [
+        { name: 'id', type: 'INT64' },
+        { name: 'day', type: 'DATE' },
+      ],
+    };
+    const [job] = await bigquery.createJob({
+      configuration: {
+        load: {
+          sourceUris: ['gs://landing/crm/2025-07-16/conversions.csv.gz'],
+          sourceFormat: 'CSV',
+          skipLeadingRows: 1,
+          schema,
+          destinationTable: { projectId: PROJECT, datasetId: 'probe', tableId: 'loaded' },
+        },
+        labels: { dayfill_step: 'crm' },
+      },
+    });
+    expect(job.metadata.status.state).toBe('DONE');
+    expect(await rows("select id from probe.loaded where day = '2025-07-17'")).toEqual([{ id: 2 }]);
+  });
+});
+
+describe('crash and stop', () => {
+  test('kill -9 loses nothing that was acknowledged and keeps nothing half done', async () => {
+    const [done, cut] = [newJobId(), newJobId()];
+    await rows('create table probe.crash as select 1 x');
+    await rows('insert into probe.crash values (2)', { jobId: done });
+    await storage.bucket('landing').file('kept').save('kept', { resumable: false });
+    const script = `begin transaction; delete from probe.crash where true; ${SLOW_QUERY}; commit transaction`;
+    await bigquery.createQueryJob({ query: script, jobId: cut });
+    await Promise.all([bigqueryEmulator.stop('SIGKILL'), storageEmulator.stop('SIGKILL')]);
+    await Promise.all([bigqueryEmulator.start(), storageEmulator.start()]);
+
+    expect(await count('probe.crash')).toBe(2);
+    await expect(rows('insert into probe.crash values (2)', { jobId: done })).rejects.toMatchObject({ code: 409 });
+    const [metadata] = await bigquery.job(done, { location: 'US' }).getMetadata();
+    expect(metadata).toMatchObject({ status: { state: 'DONE' }, statistics: { query: { numDmlAffectedRows: '1' } } });
+    await expect(bigquery.job(cut, { location: 'US' }).getMetadata()).rejects.toMatchObject({ code: 404 });
+    expect((await storage.bucket('landing').file('kept').download())[0].toString()).toBe('kept');
+    expect((await rows('select run_id from probe.latest order by run_id')).map((row) => row.run_id)).toEqual([
+      'a',
+      'b',
+    ]);
+  });
+
+  test('SIGTERM ends both within three seconds, even during a query', async () => {
+    await bigquery.createQueryJob({ query: SLOW_QUERY });
+    for (const emulator of [bigqueryEmulator, storageEmulator]) {
+      const { ms, exitCode } = await emulator.stop('SIGTERM');
+      expect(exitCode).toBe(0);
+      expect(ms).toBeLessThan(3_000);
+    }
+  });
+
+  test('another version of the emulator is refused', async () => {
+    const program = `import bigquery_repairs; bigquery_repairs.REPAIRED_VERSION = "0.0.0"; bigquery_repairs.install()`;
+    const { exitCode, stderr } = await execa(python, ['-c', program], {
+      reject: false,
+      env: { PYTHONPATH: launchers },
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('fit 0.0.0 only');
+  });
+});
