@@ -216,6 +216,10 @@ def main() -> int:
         except NothingRan as error:
             emit({"event": "error", "kind": error.kind, "message": str(error)})
             outcome.append(2)
+        except Exception as error:
+            traceback.print_exc()
+            emit({"event": "error", "kind": "dagster_error", "message": f"Dagster could not run the job: {_one_line(error)}"})
+            outcome.append(2)
         finally:
             inbox.put(None)
 
@@ -223,7 +227,7 @@ def main() -> int:
     if inbox.get() is not None:
         _cancel(run_id, emit)
         return 143
-    return outcome[0] if outcome else 1
+    return outcome[0]
 
 
 def _cancel(run_id: str, emit: Emit) -> None:
