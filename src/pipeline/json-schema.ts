@@ -3,5 +3,5 @@ import { pipelineSchema } from './schema.js';
 
 /** The JSON Schema of pipeline.yaml for editors: what people may write, so names with a default are optional. */
 export function pipelineJsonSchema(): Record<string, unknown> {
-  return { ...z.toJSONSchema(pipelineSchema, { io: 'input' }), title: 'dayfill pipeline' };
+  return { ...z.toJSONSchema(pipelineSchema, { io: 'input', reused: 'ref' }), title: 'dayfill pipeline' };
 }

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { pipelineName } from '../contracts/backfill.js';
 import { FAILURE_KINDS } from '../contracts/failure.js';
 import { ON_FAILURE } from '../contracts/status.js';
-import { date, duration, identifier, regex } from './scalars.js';
+import { regex } from './regex.js';
+import { date, duration, identifier } from './scalars.js';
 import { stepKinds } from './step-kinds.js';
 
 /** Of a step that says nothing else, and of every step of a remedy. */
@@ -71,7 +72,7 @@ export const pipelineSchema = z
       start: date.describe('First day of the first partition.'),
       end: date.optional().describe('Last day of the last partition.'),
     }),
-    vars: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/i, 'expected letters, digits and "_"'), variable).default({}),
+    vars: z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'expected letters, digits and "_"'), variable).default({}),
     on_failure: z.enum(ON_FAILURE).default('wait'),
     parallel_safe: z.boolean().default(false),
     concurrency: z.number().int().min(1).max(100).default(1),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Json, StepKind } from '../contracts/step.js';
-import { regex } from './scalars.js';
+import { regex } from './regex.js';
 
 /** Text that becomes an argument or a path: it can neither pass for an option nor hide something behind a control character. */
 const word = z
