@@ -1,0 +1,48 @@
+import path from 'node:path';
+import type { Config } from '../config.js';
+import type { StepRequest } from '../contracts/step.js';
+
+/** What BigQuery allows as a label's value: at most 63 of lower-case letters, digits, "-" and "_". */
+function labelValue(text: string): string {
+  return text
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, '-')
+    .slice(0, 63);
+}
+
+/** Labels that every BigQuery job of the step carries, so that a retry can find what a lost attempt left running. */
+export function stepLabels(request: StepRequest, runId: string): Record<string, string> {
+  return {
+    dayfill_pipeline: labelValue(request.pipeline),
+    dayfill_partition: labelValue(request.partition.key),
+    dayfill_step: labelValue(request.step),
+    dayfill_run: labelValue(runId),
+  };
+}
+
+interface StepProcess {
+  key: string;
+  labels: Record<string, string>;
+  /** Absolute. */
+  venv: string;
+  /** Names of variables that the step passes through. */
+  passed: string[];
+}
+
+/** What processes of a step find in their environment, besides what every program needs. */
+export function childEnvironment(config: Config, { key, labels, venv, passed }: StepProcess): Record<string, string> {
+  const through = passed.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
+  return {
+    ...(config.bigqueryEndpoint !== null && { DAYFILL_BIGQUERY_ENDPOINT: config.bigqueryEndpoint }),
+    ...(config.storageEndpoint !== null && {
+      DAYFILL_STORAGE_ENDPOINT: config.storageEndpoint,
+      STORAGE_EMULATOR_HOST: config.storageEndpoint,
+    }),
+    DAGSTER_HOME: path.resolve(process.env.DAGSTER_HOME ?? path.join(config.stateDir, 'dagster')),
+    ...Object.fromEntries(through),
+    PATH: [path.join(venv, 'bin'), process.env.PATH].join(path.delimiter),
+    VIRTUAL_ENV: venv,
+    DAYFILL_KEY: key,
+    DAYFILL_LABELS: JSON.stringify(labels),
+  };
+}

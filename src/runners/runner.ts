@@ -1,0 +1,55 @@
+import type { Logger } from 'pino';
+import type { LogFile } from './log-file.js';
+
+/** What is to run. */
+export interface RunRequest {
+  /** The program and its arguments; no shell reads them. */
+  argv: readonly string[];
+  /** Absolute. */
+  cwd: string;
+  /** Everything that the process finds in its environment besides the few variables that every program needs. */
+  env: Readonly<Record<string, string>>;
+  /** The step's key: what the run is known by. One run at a time has it. */
+  key: string;
+  /** Takes stdout and stderr, in the order they arrive. */
+  log: LogFile;
+  /** Stops the run: the whole process group ends before `run` throws the signal's reason. */
+  signal: AbortSignal;
+  /** Sees each line of stdout, and returns what the log is to have instead; null for nothing. */
+  onStdoutLine?: ((line: string) => string | null) | undefined;
+  onStderrLine?: ((line: string) => string | null) | undefined;
+  /** Called once the process is there. */
+  onStart?: ((pid: number) => void) | undefined;
+}
+
+/** How it ended by itself. */
+export interface RunResult {
+  /** Null when a signal ended it. */
+  exitCode: number | null;
+  killedBy: NodeJS.Signals | null;
+}
+
+/** The program cannot be started: it, or the folder to start it in, is missing or not allowed. */
+export class MissingExecutableError extends Error {
+  override name = 'MissingExecutableError';
+}
+
+/** Runs what steps need run; the same seam for a process per run and for a warm one. */
+export interface Runner {
+  /**
+   * Runs to the end. Whatever an earlier run left behind under the same key is stopped first.
+   * @throws MissingExecutableError, or the signal's reason once everything has stopped.
+   */
+  run(request: RunRequest): Promise<RunResult>;
+  /** Stops whatever an earlier attempt left running under the key, here or by a dead worker, and waits until it is gone. */
+  takeOver(key: string): Promise<void>;
+  /** Stops whatever dead workers of this state directory left running. */
+  sweep(): Promise<void>;
+  /** To be called when nothing runs any more. */
+  close(): Promise<void>;
+}
+
+export interface RunnerOptions {
+  stateDir: string;
+  logger: Logger;
+}
