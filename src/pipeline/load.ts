@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { pipelineName } from '../contracts/backfill.js';
 import { checkFile } from './checks.js';
 import { definitionOf } from './define.js';
 import type { PipelineDefinition } from './definition.js';
 import { PipelineError, type PipelineProblem } from './errors.js';
-import { type DocumentProblem, problemsOf, sentenceFor } from './messages.js';
+import { type DocumentProblem, problemsOf, sentenceFor, withoutEchoes } from './messages.js';
 import { pipelineSchema } from './schema.js';
 import { checkWorld, isFolder, shown } from './world.js';
 
@@ -22,7 +22,7 @@ export function loadPipeline(pipelinesDir: string, name: string, options: { defa
   const file = path.join(dir, FILE);
   const document = new PipelineDocument(file, readFileSync(file, 'utf8'));
   const parsed = pipelineSchema.safeParse(document.value, { error: sentenceFor });
-  if (!parsed.success) throw document.error(parsed.error.issues.flatMap((issue) => problemsOf(issue)));
+  if (!parsed.success) throw document.error(withoutEchoes(parsed.error.issues.flatMap((issue) => problemsOf(issue))));
   const problems = [...document.inexactNumbers(), ...checkFile(parsed.data, name)];
   if (problems.length === 0) problems.push(...checkWorld(parsed.data, dir, options.defaultVenv));
   if (problems.length > 0) throw document.error(problems);
@@ -70,14 +70,24 @@ class PipelineDocument {
     text: string,
   ) {
     this.document = parseDocument(text, { lineCounter: this.lines, prettyErrors: false });
-    const [first, ...rest] = [...this.document.errors, ...this.document.warnings].map((error) =>
-      this.problem([], `not YAML: ${error.message}`, error.pos[0]),
-    );
+    const faults = [...this.document.errors, ...this.document.warnings].map(({ message, pos }) => ({
+      message,
+      at: pos[0],
+    }));
+    visit(this.document, {
+      Alias: (_, alias) => {
+        if (alias.resolve(this.document) === undefined) {
+          faults.push({ message: `nothing above is marked &${alias.source}`, at: alias.range?.[0] ?? 0 });
+        }
+      },
+    });
+    const [first, ...rest] = faults.map(({ message, at }) => this.problem([], `not YAML: ${message}`, at));
     if (first !== undefined) throw new PipelineError([first, ...rest]);
     try {
       this.value = this.document.toJS();
     } catch (error) {
-      throw this.error([{ path: [], message: `not YAML: ${(error as Error).message}` }]);
+      // Aliases within aliases can stand for more than memory holds; yaml refuses to unfold them.
+      throw new PipelineError([this.problem([], `not usable: ${(error as Error).message}`, 0)]);
     }
   }
 

@@ -23,7 +23,7 @@ export function sentenceFor(issue: z.core.$ZodRawIssue): string | undefined {
         ? `is missing; expected ${oneOf(issue.values.map(String))}`
         : unknownName('value', issue.input, issue.values.map(String));
     case 'invalid_union': {
-      if (issue.discriminator === undefined) return undefined;
+      if (issue.discriminator === undefined) return issue.input === undefined ? 'is missing; ' : '';
       const uses = (issue.input as { uses?: unknown } | null)?.uses;
       return uses === undefined
         ? `is missing; expected ${oneOf(STEP_KINDS)}`
@@ -51,18 +51,36 @@ export function problemsOf(issue: z.core.$ZodIssue, at: readonly PropertyKey[] =
   if (issue.code === 'invalid_key') {
     return [{ path, message: issue.issues[0]?.message ?? issue.message, onKey: true }];
   }
-  if (issue.code === 'invalid_union' && issue.errors.length > 0) return unionProblems(issue.errors, path);
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) return unionProblems(issue, path);
   return [{ path, message: issue.message }];
 }
 
 /** Of a value that fits no variant: what keeps it from the one whose type it has, or else all the types there are. */
-function unionProblems(variants: z.core.$ZodIssue[][], path: (string | number)[]): DocumentProblem[] {
-  const nearest = variants.find((issues) =>
-    issues.every((issue) => issue.path.length > 0 || issue.code !== 'invalid_type'),
+function unionProblems(issue: z.core.$ZodIssueInvalidUnion, path: (string | number)[]): DocumentProblem[] {
+  const nearest = issue.errors.find((issues) => issues.every((inner) => inner.path.length > 0 || !isTypeIssue(inner)));
+  if (nearest !== undefined) return nearest.flatMap((inner) => problemsOf(inner, path));
+  const types = issue.errors.flatMap((issues) => issues.flatMap(expectedTypes));
+  return [{ path, message: `${issue.message}expected ${oneOf([...new Set(types)])}` }];
+}
+
+function isTypeIssue(issue: z.core.$ZodIssue): boolean {
+  return issue.code === 'invalid_type' || issue.code === 'invalid_union';
+}
+
+/** Leaves out what only follows from a misspelt name: that the right one is missing, or that the group says nothing. */
+export function withoutEchoes(problems: DocumentProblem[]): DocumentProblem[] {
+  const inside = (outer: DocumentProblem['path'], inner: DocumentProblem['path']) =>
+    inner.length === outer.length + 1 && outer.every((part, index) => part === inner[index]);
+  return problems.filter(
+    ({ path, onKey }) =>
+      onKey === true ||
+      !problems.some(
+        (other) =>
+          other.onKey === true &&
+          (inside(path, other.path) ||
+            (inside(path.slice(0, -1), other.path) && other.message.endsWith(didYouMean(String(path.at(-1)))))),
+      ),
   );
-  if (nearest !== undefined) return nearest.flatMap((issue) => problemsOf(issue, path));
-  const types = variants.flatMap((issues) => issues.flatMap(expectedTypes));
-  return [{ path, message: `expected ${oneOf([...new Set(types)])}` }];
 }
 
 function expectedTypes(issue: z.core.$ZodIssue): string[] {
@@ -73,9 +91,13 @@ function expectedTypes(issue: z.core.$ZodIssue): string[] {
 /** `unknown <what> "x"`, with the nearest known name or else all of them. */
 export function unknownName(what: string, name: unknown, known: readonly string[]): string {
   const near = typeof name === 'string' ? nearestName(name, known) : undefined;
-  const hint = near === undefined ? '' : `; did you mean ${JSON.stringify(near)}?`;
+  const hint = near === undefined ? '' : didYouMean(near);
   const expected = near === undefined || what !== 'key' ? `; expected ${oneOf(known)}` : '';
   return `unknown ${what} ${JSON.stringify(name)}${hint === '' ? expected : expected + hint}`;
+}
+
+function didYouMean(name: string): string {
+  return `; did you mean ${JSON.stringify(name)}?`;
 }
 
 function nearestName(name: string, known: readonly string[]): string | undefined {
@@ -83,9 +105,9 @@ function nearestName(name: string, known: readonly string[]): string | undefined
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(best.candidate.length / 3))
-    ? best.candidate
-    : undefined;
+  if (best === undefined) return undefined;
+  const { length } = best.candidate;
+  return best.distance <= (length < 4 ? 1 : Math.max(2, Math.floor(length / 3))) ? best.candidate : undefined;
 }
 
 /** Levenshtein: how many characters to add, drop or change. */

@@ -9,11 +9,11 @@ import { stepKinds } from './step-kinds.js';
 /** Of a step that says nothing else, and of every step of a remedy. */
 export const DEFAULT_RETRY = { attempts: 3, initial: '30s' };
 
-const plain = z.union([z.string().max(1000), z.number()]);
+const plain = [z.string().max(1000), z.number()] as const;
 const variable = z.union([
-  plain,
+  ...plain,
   z.strictObject({
-    default: plain,
+    default: z.union(plain),
     pattern: regex.optional().describe('Regular expression that a whole override must match.'),
     overridable: z.boolean().default(false).describe('Whether a start may change it.'),
   }),
@@ -72,7 +72,9 @@ export const pipelineSchema = z
       start: date.describe('First day of the first partition.'),
       end: date.optional().describe('Last day of the last partition.'),
     }),
-    vars: z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'expected letters, digits and "_"'), variable).default({}),
+    vars: z
+      .record(z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'expected letters, digits and "_"'), variable)
+      .default({}),
     on_failure: z.enum(ON_FAILURE).default('wait'),
     parallel_safe: z.boolean().default(false),
     concurrency: z.number().int().min(1).max(100).default(1),

@@ -82,11 +82,8 @@ function previousValue(name: string, { previousState, partition, isFirst }: Temp
   if (isFirst) return null;
   let found = previousState;
   for (const part of name.split('.').slice(2)) {
-    const inside: Json | undefined = found;
-    found =
-      inside !== null && typeof inside === 'object' && Object.hasOwn(inside, part)
-        ? (inside as Record<string, Json>)[part]
-        : undefined;
+    const inside = found as Record<string, Json> | null | undefined;
+    found = Object.prototype.propertyIsEnumerable.call(inside ?? {}, part) ? inside![part] : undefined;
   }
   if (found === undefined) {
     throw new PartitionError(
