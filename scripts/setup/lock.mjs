@@ -1,17 +1,20 @@
 /**
  * One setup at a time per checkout. The lock is a folder that its owner touches every two seconds; it is taken over
- * when its owner is gone or has stopped touching it.
+ * when its owner is gone or has stopped touching it, and what the owner had started, noted in the folder, is ended then.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toolsDir } from './places.mjs';
+import { endGroup, startTime } from './processes.mjs';
 
 const TOUCH_MS = 2_000;
 const STALE_MS = 15_000;
 const lock = path.join(toolsDir, 'setup.lock');
 const ownerFile = path.join(lock, 'owner.json');
+const commandFile = (folder, pid) => path.join(folder, `command.${pid}`);
+let held = false;
 
 /** Waits until no other setup runs here, then gives the function that lets the next one in. */
 export async function takeLock(onWait) {
@@ -29,14 +32,23 @@ export async function takeLock(onWait) {
     }
     await sleep(300);
   }
+  held = true;
   const touching = setInterval(() => {
     const now = new Date();
     utimesSync(lock, now, now);
   }, TOUCH_MS);
   return () => {
     clearInterval(touching);
+    held = false;
     rmSync(lock, { recursive: true, force: true });
   };
+}
+
+/** Notes a command that this setup started, the leader of its own group; the function forgets it again. */
+export function noteCommand(pid) {
+  if (!held) return () => {};
+  writeFileSync(commandFile(lock, pid), startTime(pid) ?? '');
+  return () => rmSync(commandFile(lock, pid), { force: true });
 }
 
 function tryLock() {
@@ -55,8 +67,8 @@ function inspect() {
   try {
     const { ino, mtimeMs } = statSync(lock);
     const untouched = Date.now() - mtimeMs > STALE_MS;
-    const { pid = 0, host } = readOwner();
-    return { id: ino, pid, stale: untouched || (host === hostname() && !isAlive(pid)) };
+    const { pid, host } = readOwner();
+    return { id: ino, pid, stale: untouched || (host === hostname() && startTime(pid) === null) };
   } catch (error) {
     if (error.code === 'ENOENT') return null;
     throw error;
@@ -68,16 +80,7 @@ function readOwner() {
   try {
     return JSON.parse(readFileSync(ownerFile, 'utf8'));
   } catch {
-    return {};
-  }
-}
-
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === 'EPERM';
+    return { pid: 0, host: null };
   }
 }
 
@@ -90,6 +93,13 @@ function takeOver(id) {
     if (error.code === 'ENOENT') return;
     throw error;
   }
-  if (statSync(aside).ino === id) rmSync(aside, { recursive: true, force: true });
-  else renameSync(aside, lock);
+  if (statSync(aside).ino !== id) {
+    renameSync(aside, lock);
+    return;
+  }
+  for (const file of readdirSync(aside)) {
+    const pid = Number(/^command\.(\d+)$/.exec(file)?.[1]);
+    if (pid && startTime(pid) === readFileSync(commandFile(aside, pid), 'utf8')) endGroup(pid, 'SIGKILL');
+  }
+  rmSync(aside, { recursive: true, force: true });
 }

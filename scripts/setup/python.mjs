@@ -16,19 +16,22 @@ const stamp = path.join(venv, 'dayfill-lock.sha256');
 
 const lockHash = () => createHash('sha256').update(readFileSync(lock)).digest('hex');
 
-/** An environment that someone names by DAYFILL_VENV, and that setup didn't make, is theirs: it is used as it is. */
-const isSomeoneElses = () => Boolean(process.env.DAYFILL_VENV) && existsSync(python) && !existsSync(stamp);
+/** A folder that someone names by DAYFILL_VENV, and that setup didn't make, is theirs: it is never changed. */
+const isSomeoneElses = () => Boolean(process.env.DAYFILL_VENV) && existsSync(venv) && !existsSync(stamp);
 
 export function isReady() {
-  if (isSomeoneElses()) return true;
+  if (isSomeoneElses() && existsSync(python)) return true;
   return existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === lockHash();
 }
 
 export async function install(task) {
+  if (isSomeoneElses()) {
+    throw new SetupError(
+      `DAYFILL_VENV is ${venv}, which holds no Python environment: name one, or a folder that is not there yet, or unset it.`,
+    );
+  }
   const base = await findPython();
   task.say(`making ${shown(venv)} with Python ${base.version} (about 200 packages)`);
-  rmSync(stamp, { force: true });
-  mkdirSync(path.dirname(venv), { recursive: true });
   try {
     await installWithUv(task, base.command);
   } catch (error) {
@@ -56,11 +59,19 @@ async function findPython() {
   );
 }
 
+/** Makes place for a new environment, whatever a broken one left behind; the stamp says from the start that it is ours. */
+function makePlace() {
+  rmSync(venv, { recursive: true, force: true });
+  mkdirSync(venv, { recursive: true });
+  writeFileSync(stamp, 'unfinished');
+}
+
 async function installWithUv(task, base) {
   const uv = await findUv(task, base);
   // The machine's own certificates, as pip uses them, so that a company's proxy is trusted.
   const env = { UV_SYSTEM_CERTS: 'true', UV_LINK_MODE: process.env.UV_LINK_MODE ?? 'copy' };
-  await task.run(uv, ['venv', '--clear', '--no-project', '--python', base, venv], { env });
+  makePlace();
+  await task.run(uv, ['venv', '--allow-existing', '--no-project', '--python', base, venv], { env });
   const options = ['--require-hashes', '--no-config', '--compile-bytecode', '--python', python];
   await task.run(uv, ['pip', 'install', ...options, '--requirement', lock], { env });
 }
@@ -78,7 +89,8 @@ async function findUv(task, base) {
 
 async function installWithPip(task, base, uvError) {
   try {
-    await task.run(base, ['-m', 'venv', '--clear', venv]);
+    makePlace();
+    await task.run(base, ['-m', 'venv', venv]);
     await task.run(python, ['-m', 'pip', 'install', '--quiet', '--require-hashes', '--requirement', lock]);
   } catch (error) {
     throw new SetupError(

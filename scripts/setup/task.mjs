@@ -1,6 +1,8 @@
 /** One part of setup: says what it does, shows that it lives, and runs commands whose output appears only on failure. */
 import { spawn } from 'node:child_process';
+import { noteCommand } from './lock.mjs';
 import { root } from './places.mjs';
+import { endGroup } from './processes.mjs';
 
 const SIGN_OF_LIFE_MS = 10_000;
 const TAIL_LINES = 15;
@@ -17,7 +19,7 @@ const running = new Set();
 
 /** Ends every command that is under way, for when setup itself is told to stop. */
 export function stopCommands() {
-  for (const child of running) child.kill('SIGTERM');
+  for (const child of running) endGroup(child.pid, 'SIGKILL');
 }
 
 export class Task {
@@ -59,10 +61,27 @@ export function run(command, args, { timeoutMs, env } = {}) {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: timeoutMs,
-      killSignal: 'SIGKILL',
+      detached: true,
     });
+    if (child.pid === undefined) {
+      child.on('error', (error) => {
+        reject(
+          new SetupError(
+            `"${command}" ${error.code === 'ENOENT' ? 'is not there' : `cannot be run: ${error.message}`}`,
+          ),
+        );
+      });
+      return;
+    }
     running.add(child);
+    const forget = noteCommand(child.pid);
+    let tookTooLong = false;
+    const limit =
+      timeoutMs &&
+      setTimeout(() => {
+        tookTooLong = true;
+        endGroup(child.pid, 'SIGKILL');
+      }, timeoutMs);
     let stdout = '';
     let printed = '';
     child.stdout.on('data', (data) => {
@@ -76,16 +95,13 @@ export function run(command, args, { timeoutMs, env } = {}) {
       const tail = printed.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
       reject(new SetupError(`"${[command, ...args].join(' ')}" ${what}${tail ? `:\n${tail}` : ''}`, printed));
     };
-    child.on('error', (error) => {
-      running.delete(child);
-      fail(error.code === 'ENOENT' ? 'is not there' : error.message);
-    });
     child.on('close', (code, signal) => {
+      clearTimeout(limit);
       running.delete(child);
-      if (code === 0) resolve(stdout);
-      else if (signal)
-        fail(child.killed && timeoutMs ? `took longer than ${timeoutMs / 1000} s` : `was ended by ${signal}`);
-      else fail(`ended with exit code ${code}`);
+      forget();
+      if (tookTooLong) fail(`took longer than ${timeoutMs / 1000} s`);
+      else if (code === 0) resolve(stdout);
+      else fail(signal ? `was ended by ${signal}` : `ended with exit code ${code}`);
     });
   });
 }
