@@ -1,6 +1,122 @@
-import type { Runner, RunnerOptions } from './runner.js';
+import { runProcess } from './process.js';
+import { BOOT, HOST, startTimeOf, stopGroup, stopProcessesOf } from './processes.js';
+import { ReaperPipe } from './reaper-pipe.js';
+import { RunFiles, type RunRecord } from './run-file.js';
+import type { Runner, RunnerOptions, RunRequest, RunResult } from './runner.js';
 
-/** The runner of a worker: a process per run. */
-export function createRunner(_options: RunnerOptions): Runner {
-  throw new Error('not there yet');
+/** The runner of a worker: a process per run, noted in a run file and in the reaper's care as long as it lasts. */
+export function createRunner(options: RunnerOptions): Runner {
+  return new ProcessRunner(options);
+}
+
+/** A run of this worker, for a later attempt to take over. */
+interface LiveRun {
+  stop(): void;
+  ended: Promise<unknown>;
+}
+
+class TakenOver extends Error {
+  constructor(key: string) {
+    super(`A later attempt took over ${key}.`);
+  }
+}
+
+class ProcessRunner implements Runner {
+  private readonly live = new Map<string, LiveRun>();
+  private readonly files: RunFiles;
+  private readonly reaper: ReaperPipe;
+  private readonly workerStartTime = startTimeOf(process.pid) ?? '';
+
+  constructor(private readonly options: RunnerOptions) {
+    this.files = new RunFiles(options.stateDir);
+    this.reaper = new ReaperPipe(options.logger);
+  }
+
+  async run(request: RunRequest): Promise<RunResult> {
+    const { key } = request;
+    while (this.live.has(key) || this.files.read(key) !== null) await this.takeOver(key);
+    const takenOver = new AbortController();
+    const signal = AbortSignal.any([request.signal, takenOver.signal]);
+    const ended = this.runNoted({ ...request, signal });
+    const mine = { stop: () => takenOver.abort(new TakenOver(key)), ended: ended.catch(() => {}) };
+    this.live.set(key, mine);
+    try {
+      return await ended;
+    } finally {
+      if (this.live.get(key) === mine) this.live.delete(key);
+    }
+  }
+
+  async takeOver(key: string): Promise<void> {
+    const mine = this.live.get(key);
+    mine?.stop();
+    await mine?.ended;
+    const record = this.files.read(key);
+    if (record !== null) await this.stopNoted(record);
+    await stopProcessesOf(key);
+    this.files.remove(key);
+  }
+
+  async sweep(): Promise<void> {
+    const orphans = this.files.all().filter((record) => record.host === HOST && !isWorkerAlive(record));
+    await Promise.all(orphans.map((record) => this.takeOver(record.key)));
+  }
+
+  async close(): Promise<void> {
+    await this.reaper.close();
+  }
+
+  private async runNoted(request: RunRequest): Promise<RunResult> {
+    const record = this.newRecord(request);
+    this.files.write(record);
+    let group: number | null = null;
+    try {
+      return await runProcess(request, (pid) => {
+        group = pid;
+        this.reaper.add(pid);
+        this.files.write({ ...record, pid, startTime: startTimeOf(pid) });
+      });
+    } finally {
+      if (group !== null) this.reaper.remove(group);
+      this.files.remove(request.key);
+    }
+  }
+
+  private newRecord({ key, argv: [program = ''] }: RunRequest): RunRecord {
+    return {
+      key,
+      pid: null,
+      startTime: null,
+      host: HOST,
+      boot: BOOT,
+      program,
+      workerPid: process.pid,
+      workerStartTime: this.workerStartTime,
+    };
+  }
+
+  private async stopNoted(record: RunRecord): Promise<void> {
+    if (!isHere(record)) {
+      if (record.host !== HOST) {
+        this.options.logger.warn(
+          { key: record.key },
+          `An earlier attempt ran on ${record.host}: what it left there cannot be stopped from here.`,
+        );
+      }
+      return;
+    }
+    // The leader may be gone and others of its group not; a group's id is not given to another process while they live.
+    const { pid, startTime } = record;
+    if (pid === null) return;
+    const current = startTimeOf(pid);
+    if (current === null || current === startTime) await stopGroup(pid);
+  }
+}
+
+function isHere({ host, boot }: RunRecord): boolean {
+  return host === HOST && boot === BOOT;
+}
+
+function isWorkerAlive({ boot, workerPid, workerStartTime }: RunRecord): boolean {
+  return boot === BOOT && startTimeOf(workerPid) === workerStartTime;
 }

@@ -1,0 +1,103 @@
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
+import { execa } from 'execa';
+import type { LogFile } from './log-file.js';
+import { stopGroup } from './processes.js';
+import { MissingExecutableError, type RunRequest, type RunResult } from './runner.js';
+
+/** What every program needs; all else a process gets is in the request. */
+const INHERITED = /^(?:PATH|HOME|LANG|LC_.*|TMPDIR|USER)$/;
+/** A longer line is cut, so that output without line breaks cannot fill the memory. */
+const LONGEST_LINE = 1024 * 1024;
+/** A program that left the group may hold the output open: what it writes after this is not waited for. */
+const LAST_OUTPUT_MS = 1000;
+
+/**
+ * Runs a program in a process group of its own and streams its output to the log. `onSpawn` is called with the pid, which
+ * is the group's id too, before anything else can happen. When the program ends, or the signal aborts, all of the group ends.
+ * @throws MissingExecutableError, or the signal's reason once the group is gone.
+ */
+export async function runProcess(request: RunRequest, onSpawn: (pid: number) => void): Promise<RunResult> {
+  const { argv, cwd, env, log, signal } = request;
+  const [program = '', ...args] = argv;
+  signal.throwIfAborted();
+  const child = execa(program, args, {
+    cwd,
+    env: { ...inheritedEnvironment(), ...env },
+    extendEnv: false,
+    detached: true,
+    cleanup: false,
+    stdin: 'ignore',
+    buffer: false,
+    reject: false,
+  });
+  const { pid } = child;
+  if (pid === undefined) throw startError(await child, program, cwd);
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    stopping ??= stopGroup(pid);
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  const exit = once(child, 'exit');
+  const output = Promise.all([
+    copyLines(child.stdout, log, request.onStdoutLine),
+    copyLines(child.stderr, log, request.onStderrLine),
+  ]);
+  output.catch(stop);
+  try {
+    onSpawn(pid);
+    request.onStart?.(pid);
+    const [exitCode, killedBy] = (await exit) as [number | null, NodeJS.Signals | null];
+    const aborted = stopping !== undefined;
+    await (stopping ?? stopGroup(pid));
+    await Promise.race([output, setTimeout(LAST_OUTPUT_MS, undefined, { ref: false })]);
+    if (aborted) signal.throwIfAborted();
+    return { exitCode, killedBy };
+  } finally {
+    signal.removeEventListener('abort', stop);
+    child.stdout.destroy();
+    child.stderr.destroy();
+  }
+}
+
+function inheritedEnvironment(): Record<string, string> {
+  const entries = Object.entries(process.env).filter(([name]) => INHERITED.test(name));
+  return Object.fromEntries(entries) as Record<string, string>;
+}
+
+async function copyLines(
+  stream: Readable,
+  log: LogFile,
+  onLine = (line: string): string | null => line,
+): Promise<void> {
+  const take = (line: string) => {
+    const kept = onLine(line.endsWith('\r') ? line.slice(0, -1) : line);
+    if (kept !== null) log.write(kept);
+  };
+  let rest = '';
+  for await (const chunk of stream.setEncoding('utf8')) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    lines.forEach(take);
+    if (rest.length > LONGEST_LINE) {
+      take(rest);
+      rest = '';
+    }
+    await log.drained();
+  }
+  if (rest !== '') take(rest);
+}
+
+function startError(result: object, program: string, cwd: string): Error {
+  const { code, originalMessage } = result as { code?: string; originalMessage?: string };
+  if (originalMessage?.includes('cwd') || code === 'ENOTDIR')
+    return new MissingExecutableError(`The folder ${cwd} to run ${program} in is not there.`);
+  if (code === 'ENOENT')
+    return new MissingExecutableError(`The program ${program} was not found: install it, or correct its name or path.`);
+  if (code === 'EACCES')
+    return new MissingExecutableError(
+      `The program ${program} may not be run: check that it is a file with execute permission.`,
+    );
+  return new Error(`The program ${program} could not be started: ${originalMessage ?? code}.`);
+}

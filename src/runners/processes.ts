@@ -1,0 +1,108 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
+
+/** How long a process may take to end by itself before it is killed. */
+const GRACE_MS = 5000;
+const LONGEST_POLL_MS = 100;
+
+const linux = process.platform === 'linux';
+
+/** The machine and its boot: a process id means nothing outside both. */
+export const HOST = hostname();
+export const BOOT = bootId();
+
+/** When a process started, in the system's own words: with the pid it names one process. Null when it is not running. */
+export function startTimeOf(pid: number): string | null {
+  if (!linux) return ps(['-o', 'lstart=', '-p', `${pid}`]).trim() || null;
+  const stat = statOf(pid);
+  return stat === null || stat.zombie ? null : stat.startTime;
+}
+
+/** Stops the group and waits until none of it runs: SIGTERM, and SIGKILL after five seconds. */
+export function stopGroup(pgid: number): Promise<void> {
+  return stopAll(() => (isGroupRunning(pgid) ? [-pgid] : []));
+}
+
+/** Stops every process that was started for the step key, whatever group it is in now, and waits until it is gone. */
+export function stopProcessesOf(key: string): Promise<void> {
+  return stopAll(() => processesOf(key));
+}
+
+/** `running` gives what still runs each time it is asked; a group is its id, negated, as for kill(2). */
+async function stopAll(running: () => number[]): Promise<void> {
+  const told = new Set<number>();
+  const deadline = Date.now() + GRACE_MS;
+  for (let pause = 5; ; pause = Math.min(pause * 2, LONGEST_POLL_MS)) {
+    const targets = running();
+    if (targets.length === 0) return;
+    const patient = Date.now() < deadline;
+    for (const target of targets) {
+      if (!patient) send(target, 'SIGKILL');
+      else if (!told.has(target)) send(target, 'SIGTERM');
+      told.add(target);
+    }
+    await setTimeout(pause);
+  }
+}
+
+function send(target: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(target, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Zombies do not count: they write nothing, and in a container nobody may ever collect them. */
+function isGroupRunning(pgid: number): boolean {
+  try {
+    process.kill(-pgid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+  if (!linux) return true;
+  return pids().some((pid) => {
+    const stat = statOf(pid);
+    return stat !== null && stat.pgid === pgid && !stat.zombie;
+  });
+}
+
+/** Found by the variable DAYFILL_KEY of their environment, which only Linux shows. */
+function processesOf(key: string): number[] {
+  if (!linux) return [];
+  const mark = `\0DAYFILL_KEY=${key}\0`;
+  return pids().filter((pid) => pid !== process.pid && `\0${textOf(`/proc/${pid}/environ`)}`.includes(mark));
+}
+
+function pids(): number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
+}
+
+/** See proc(5). The name of the program comes second, in parentheses, and may contain anything. */
+function statOf(pid: number): { pgid: number; zombie: boolean; startTime: string } | null {
+  const text = textOf(`/proc/${pid}/stat`);
+  if (text === '') return null;
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return { zombie: fields[0] === 'Z' || fields[0] === 'X', pgid: Number(fields[2]), startTime: fields[19]! };
+}
+
+/** Empty when the process is gone, or another user's. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function ps(args: string[]): string {
+  return spawnSync('ps', args, { encoding: 'utf8' }).stdout;
+}
+
+function bootId(): string {
+  if (linux) return textOf('/proc/sys/kernel/random/boot_id').trim();
+  return spawnSync('sysctl', ['-n', 'kern.bootsessionuuid'], { encoding: 'utf8' }).stdout.trim();
+}

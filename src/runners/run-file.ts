@@ -1,0 +1,70 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { shortHash } from '../contracts/ids.js';
+
+const runRecordSchema = z.object({
+  key: z.string(),
+  /** Null until the process is there. */
+  pid: z.number().nullable(),
+  startTime: z.string().nullable(),
+  host: z.string(),
+  boot: z.string(),
+  program: z.string(),
+  workerPid: z.number(),
+  workerStartTime: z.string(),
+});
+
+/** What is noted of a run while it lasts, so that whoever comes after a crash can find and stop it. */
+export type RunRecord = z.infer<typeof runRecordSchema>;
+
+/**
+ * The notes of the runs of a state directory: a file each in `runs/`, named by the step's key. Everything here is
+ * synchronous, because between a process and its note there must be no moment in which other code runs.
+ */
+export class RunFiles {
+  private readonly directory: string;
+
+  constructor(stateDir: string) {
+    this.directory = path.join(stateDir, 'runs');
+    mkdirSync(this.directory, { recursive: true });
+  }
+
+  /** Writes or replaces the note as a whole: a crash leaves the old one or the new one. */
+  write(record: RunRecord): void {
+    const file = this.fileOf(record.key);
+    const fresh = `${file}.${process.pid}`;
+    writeFileSync(fresh, JSON.stringify(record));
+    renameSync(fresh, file);
+  }
+
+  /** Null when there is none. */
+  read(key: string): RunRecord | null {
+    return this.readFile(this.fileOf(key));
+  }
+
+  all(): RunRecord[] {
+    const names = readdirSync(this.directory).filter((name) => name.endsWith('.json'));
+    return names.flatMap((name) => this.readFile(path.join(this.directory, name)) ?? []);
+  }
+
+  remove(key: string): void {
+    rmSync(this.fileOf(key), { force: true });
+  }
+
+  private readFile(file: string): RunRecord | null {
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+    return runRecordSchema.parse(JSON.parse(text));
+  }
+
+  private fileOf(key: string): string {
+    const readable = key.replace(/[^\w.~-]/g, '_').slice(0, 150);
+    return path.join(this.directory, `${readable}-${shortHash(key)}.json`);
+  }
+}
