@@ -29,9 +29,13 @@ export interface RenderedStep {
 /** A partition ready to run. */
 export interface RenderedPartition {
   bounds: PartitionBounds;
-  /** Steps in order; those before `fromStep` are already left out. */
+  /** Ids of the steps before `fromStep`, which an earlier run of the partition has done. */
+  earlierSteps: string[];
+  /** Steps to run, in order. */
   steps: RenderedStep[];
   onFailure: 'wait' | 'park' | 'stop';
+  /** The var `project_id`: where the BigQuery jobs of steps that name no project are looked for. */
+  project: string | null;
   /** Pipelines that name the same lock take turns; null without one. */
   lock: string | null;
   /** ISO time before the first read: later source rows make this partition stale, not lost. */

@@ -19,6 +19,8 @@ export interface StepRequest {
   pipeline: string;
   partition: PartitionBounds;
   step: string;
+  /** The var `project_id` of the pipeline; null without it. */
+  project: string | null;
   /** The step's `with`, checked by the schema of its kind. */
   with: Record<string, Json>;
   /** Milliseconds after which the step is stopped and classified `timeout`. */

@@ -19,11 +19,13 @@ export function renderPartition(
   now: string,
 ): RenderedPartition {
   const values = templateValues(definition, input, previousState);
-  const steps = definition.steps.slice(stepIndex(definition, input.fromStep));
+  const first = stepIndex(definition, input.fromStep);
   return {
     bounds: values.partition,
-    steps: steps.map((step) => renderStep(step, values)),
+    earlierSteps: definition.steps.slice(0, first).map(({ id }) => id),
+    steps: definition.steps.slice(first).map((step) => renderStep(step, values)),
     onFailure: input.onFailure ?? definition.onFailure,
+    project: values.vars.project_id ?? null,
     lock: definition.lock,
     sourceAsOf: now,
   };

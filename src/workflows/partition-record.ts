@@ -43,7 +43,8 @@ export class PartitionRecord {
   /** Takes the pipeline file as it was read; steps that have an outcome keep it. */
   load(rendered: RenderedPartition): void {
     this.rendered = rendered;
-    for (const step of rendered.steps) this.outcome(step.id);
+    for (const id of rendered.earlierSteps) this.outcome(id).status = 'succeeded';
+    for (const { id } of rendered.steps) this.outcome(id);
   }
 
   /** True once something had to heal this partition. */

@@ -27,7 +27,7 @@ import { PartitionRecord } from './partition-record.js';
 import { loadPartition, matchRemedies, plainFailure, runStep, stepFailureOf } from './run-step.js';
 
 /** Stands for a step while the pipeline file is read. */
-const LOAD = 'load';
+const LOAD = '(load)';
 
 /** What became of a step, or of the whole partition at that step. */
 type StepEnding = 'done' | 'skipPartition' | 'abort';
@@ -193,6 +193,7 @@ class PartitionRun {
         pipeline: this.input.pipeline,
         partition: this.rendered!.bounds,
         step: step.id,
+        project: this.rendered!.project,
         with: step.with,
         timeoutMs: step.timeoutMs,
         retry: step.retry,

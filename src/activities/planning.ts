@@ -1,0 +1,110 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { PlanningActivities } from '../contracts/activities.js';
+import type { BackfillInput, Plan } from '../contracts/backfill.js';
+import { variantName } from '../contracts/ids.js';
+import type { LedgerRow } from '../contracts/ledger.js';
+import { BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
+import type { Json } from '../contracts/step.js';
+import { previousPartition } from '../pipeline/calendar.js';
+import type { PipelineDefinition } from '../pipeline/definition.js';
+import { PartitionError, PipelineError } from '../pipeline/errors.js';
+import { matchRemedies } from '../pipeline/match.js';
+import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
+import { needsPreviousState, renderPartition, renderRemedyRun } from '../pipeline/render.js';
+import type { Ledger } from '../warehouse/ledger.js';
+
+export interface PlanningDeps {
+  /** Reads and checks a pipeline file as it is now. */
+  loadPipeline(name: string): PipelineDefinition;
+  ledger: Ledger;
+  client: Client;
+}
+
+/** Planning, loading and matching: everything that depends on pipeline files, kept out of the workflows. */
+export function planningActivities({ loadPipeline, ledger, client }: PlanningDeps): PlanningActivities {
+  async function planWith(input: BackfillInput): Promise<Plan> {
+    const definition = loadPipeline(input.pipeline);
+    const pipeline = variantName(input.pipeline, input.vars);
+    const asked = requestedPartitions(definition, input);
+    const latest = await ledger.latest(pipeline, firstDay(asked[0]), lastDay(asked.at(-1)));
+    await Promise.all([...latest.values()].filter(({ status }) => status === 'waiting').map(correctIfGone));
+    return { ...planPartitions(definition, input, latest), pipeline };
+  }
+
+  /** A row that says `waiting` for a workflow that is gone (terminated) would be believed for ever. */
+  async function correctIfGone(row: LedgerRow): Promise<void> {
+    if (await isRunning(client, row.workflowId, row.runId)) return;
+    row.status = 'failed';
+    await ledger.append({ ...row, sequence: row.sequence + 1, recordedAt: new Date().toISOString() });
+  }
+
+  async function previousState(definition: PipelineDefinition, input: PartitionInput): Promise<Json | undefined> {
+    if (!needsPreviousState(definition)) return undefined;
+    const previous = previousPartition(definition, input.partition);
+    if (previous === null) return undefined;
+    const rows = await ledger.latest(variantName(input.pipeline, input.vars), firstDay(previous), lastDay(previous));
+    const states = rows.get(previous)?.steps.map(({ state }) => state) ?? [];
+    return states.findLast((state) => state !== null);
+  }
+
+  return {
+    plan: (input) => refusingBadInput(() => planWith(input)),
+
+    planMore: (input, add) =>
+      refusingBadInput(() => {
+        const { from: _from, to: _to, partitions: _partitions, exclude: _exclude, ...rest } = input;
+        return planWith({ ...rest, ...add });
+      }),
+
+    loadPartition: (input) =>
+      refusingBadInput(async () => {
+        const now = new Date().toISOString();
+        const definition = loadPipeline(input.pipeline);
+        if (input.fromStep !== undefined) {
+          const { pipeline, partition, vars, fromStep } = input;
+          const latest = await ledger.latest(variantName(pipeline, vars), firstDay(partition), lastDay(partition));
+          const asBackfill: BackfillInput = { pipeline, partitions: [partition], fromStep, force: true };
+          planPartitions(definition, vars === undefined ? asBackfill : { ...asBackfill, vars }, latest);
+        }
+        return renderPartition(definition, input, await previousState(definition, input), now);
+      }, 'pipeline'),
+
+    matchRemedies: (input, step, failure, used) =>
+      refusingBadInput(async () => {
+        const definition = loadPipeline(input.pipeline);
+        const remedies = matchRemedies(definition, step, failure, used);
+        if (remedies === null) return null;
+        return renderRemedyRun(definition, input, step, remedies, used, await previousState(definition, input));
+      }, 'pipeline'),
+  };
+}
+
+/** Whether a run of a workflow is still open. */
+async function isRunning(client: Client, workflowId: string, runId: string): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** Input that does not fit fails at once with its sentence; anything else (an outage) is tried again. */
+async function refusingBadInput<T>(work: () => Promise<T>, pipelineProblemType = BAD_INPUT): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof PartitionError) throw ApplicationFailure.nonRetryable(error.message, BAD_INPUT);
+    if (error instanceof PipelineError) throw ApplicationFailure.nonRetryable(error.message, pipelineProblemType);
+    throw error;
+  }
+}
+
+function firstDay(key: string | undefined): string | undefined {
+  return key?.split('..')[0];
+}
+
+function lastDay(key: string | undefined): string | undefined {
+  return key?.split('..').at(-1);
+}

@@ -1,0 +1,32 @@
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { type Config, DEFAULT_PORTS } from '../config.js';
+
+/** The Temporal server could not be reached; the message says what to do. */
+export class NoTemporalError extends Error {
+  override name = 'NoTemporalError';
+}
+
+/** Where Temporal is: the environment, else temporal.toml, else the embedded stack, else the usual port of this machine. */
+export function temporalConnectConfig(config: Config) {
+  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const address = connectionOptions.address ?? config.stackTemporal ?? `127.0.0.1:${DEFAULT_PORTS.temporal}`;
+  return { connectionOptions: { ...connectionOptions, address }, namespace: namespace ?? 'default' };
+}
+
+/**
+ * Connects to Temporal.
+ * @throws NoTemporalError when nothing answers.
+ */
+export async function connectClient(config: Config): Promise<{ client: Client; namespace: string }> {
+  const { connectionOptions, namespace } = temporalConnectConfig(config);
+  try {
+    const connection = await Connection.connect({ ...connectionOptions, connectTimeout: '5 seconds' });
+    return { client: new Client({ connection, namespace }), namespace };
+  } catch (cause) {
+    throw new NoTemporalError(
+      `Temporal does not answer at ${connectionOptions.address}: start the stack with "dayfill stack up", or set TEMPORAL_ADDRESS.`,
+      { cause },
+    );
+  }
+}

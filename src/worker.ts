@@ -1,0 +1,99 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Client } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { pino } from 'pino';
+import { createActivities } from './activities/index.js';
+import { connectClient, temporalConnectConfig } from './client/connection.js';
+import { type Config, loadConfig } from './config.js';
+import { TASK_QUEUE } from './contracts/ids.js';
+import { SEARCH_ATTRIBUTE_NAMES } from './contracts/search-attributes.js';
+import { loadPipeline } from './pipeline/load.js';
+import { createRunner } from './runners/create-runner.js';
+import { bigQueryClients } from './warehouse/bigquery.js';
+import { cancelLabelledJobs } from './warehouse/jobs.js';
+import { openLedger } from './warehouse/ledger.js';
+
+/** How long steps under way get to stop when the worker is asked to. */
+const SHUTDOWN_GRACE = '10 seconds';
+
+/** Says that a worker cannot start, and what to do. */
+export class WorkerStartError extends Error {
+  override name = 'WorkerStartError';
+}
+
+/**
+ * Runs a worker until it is told to stop (SIGINT, SIGTERM). Once it polls, it says so in `<state dir>/worker.json`.
+ * @throws NoTemporalError, WorkerStartError
+ */
+export async function runWorker(config: Config): Promise<void> {
+  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
+  await mkdir(config.stateDir, { recursive: true });
+  Runtime.install({
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
+      const method = level === 'ERROR' ? 'error' : level === 'WARN' ? 'warn' : level === 'INFO' ? 'info' : 'debug';
+      logger[method](meta ?? {}, message);
+    }),
+  });
+  const { client, namespace } = await connectClient(config);
+  await requireSearchAttributes(client, namespace);
+
+  const runner = createRunner({ stateDir: config.stateDir, logger });
+  await runner.sweep();
+  const clients = bigQueryClients(config);
+  const { project, dataset, location } = config.ledger;
+  const connection = await NativeConnection.connect(temporalConnectConfig(config).connectionOptions);
+  const worker = await Worker.create({
+    connection,
+    namespace,
+    taskQueue: TASK_QUEUE,
+    identity: `dayfill-worker ${process.pid}@${config.stateDir}`,
+    workflowBundle: { codePath: fileURLToPath(new URL('./workflow-bundle.js', import.meta.url)) },
+    activities: createActivities({
+      config,
+      runner,
+      logger,
+      client,
+      clients,
+      ledger: openLedger(clients(project), dataset, location),
+      loadPipeline: (name) => loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }),
+      cancelLabelledJobs: async (projectId, labels) => {
+        if (projectId !== undefined) await cancelLabelledJobs(clients(projectId), labels);
+      },
+    }),
+    maxConcurrentActivityTaskExecutions: config.maxSteps,
+    maxHeartbeatThrottleInterval: '1 second',
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  });
+  const readyFile = path.join(config.stateDir, 'worker.json');
+  writeFileSync(readyFile, JSON.stringify({ pid: process.pid }));
+  try {
+    await worker.run();
+  } finally {
+    rmSync(readyFile, { force: true });
+    await runner.close();
+    await connection.close();
+  }
+}
+
+/** A worker whose attributes the server does not know would fail every workflow task. */
+async function requireSearchAttributes(client: Client, namespace: string): Promise<void> {
+  const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace });
+  const missing = SEARCH_ATTRIBUTE_NAMES.filter((name) => customAttributes?.[name] === undefined);
+  if (missing.length === 0) return;
+  const names = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
+  throw new WorkerStartError(
+    `The namespace "${namespace}" lacks search attributes; add them with: temporal operator search-attribute create --namespace ${namespace} ${names}`,
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    await runWorker(loadConfig());
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}
