@@ -33,8 +33,8 @@ _REJECT_COLUMNS = {"conversion_date": "DATE", "source_line": "INT64", "reason": 
 def replace_day(project_id: str, location: str, dataset: str, day: date, scrubbed: Scrubbed) -> None:
     """Make `dataset`.conversion and .conversion_reject hold exactly these rows for `day`.
 
-    Both change in one transaction. The rows arrive through a table of the day's own, which a run that died may leave
-    behind and the next run of the day overwrites and drops.
+    Both change in one transaction. The rows arrive through a table of the day's own, which the next run of the day
+    replaces when a run dies and leaves it.
     """
     endpoint = os.environ.get("DAYFILL_BIGQUERY_ENDPOINT")
     client = bigquery.Client(
@@ -44,19 +44,30 @@ def replace_day(project_id: str, location: str, dataset: str, day: date, scrubbe
         client_options={"api_endpoint": endpoint} if endpoint else None,
     )
     labels: dict[str, str] = json.loads(os.environ.get("DAYFILL_LABELS") or "{}")
-    client.create_dataset(dataset, exists_ok=True)
+    # The client's own patience is ten minutes; when nobody answers at all, whoever runs this should know sooner.
+    client.create_dataset(dataset, exists_ok=True, retry=bigquery.DEFAULT_RETRY.with_timeout(30))
     columns = _ROW_COLUMNS | _REJECT_COLUMNS
     arrivals = f"{dataset}.conversion_arriving_{day:%Y%m%d}"
-    client.load_table_from_file(
-        _json_lines(scrubbed.rows + scrubbed.rejects),
-        f"{project_id}.{arrivals}",
-        job_config=bigquery.LoadJobConfig(
-            schema=[bigquery.SchemaField(name, kind) for name, kind in columns.items()],
-            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
-            write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
-            labels=labels,
-        ),
-    ).result()
+    # Should the run die and the day never run again, BigQuery drops the table by itself.
+    client.query_and_wait(
+        f"""
+        create or replace table `{arrivals}` ({_ddl(columns)})
+        options (expiration_timestamp = timestamp_add(current_timestamp(), interval 1 day))
+        """,
+        job_config=bigquery.QueryJobConfig(labels=labels),
+    )
+    records = scrubbed.rows + scrubbed.rejects
+    if records:
+        client.load_table_from_file(
+            _json_lines(records),
+            f"{project_id}.{arrivals}",
+            job_config=bigquery.LoadJobConfig(
+                schema=[bigquery.SchemaField(name, kind) for name, kind in columns.items()],
+                source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+                write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+                labels=labels,
+            ),
+        ).result()
     # Dataset names can't be bound; this one comes from the job's settings, never from a file.
     client.query_and_wait(
         f"""
