@@ -1,0 +1,111 @@
+import { setTimeout } from 'node:timers/promises';
+import { WorkflowFailedError } from '@temporalio/client';
+import { StateError } from '../client/errors.js';
+import type { Dayfill } from '../client/open.js';
+import type { BackfillHandle } from '../client/start.js';
+import { backfillProgress, stepProgress } from '../client/status.js';
+import type { Progress } from '../contracts/backfill.js';
+import { sentence } from './tables.js';
+
+const POLL_MS = 500;
+
+/** How following ended: the backfill did, or something waits and the caller did not want to wait with it. */
+export type FollowEnd = { ended: true; failure: string | null } | { ended: false };
+
+/**
+ * Follows a backfill: a live line on a terminal, a line per change elsewhere. Outages are waited for, since the backfill
+ * goes on without us.
+ * @param out where lines go; stderr when stdout is for JSON.
+ */
+export async function followBackfill(
+  dayfill: Dayfill,
+  handle: BackfillHandle,
+  { untilWaiting, out }: { untilWaiting: boolean; out: NodeJS.WriteStream },
+): Promise<FollowEnd> {
+  const pipeline = handle.workflowId.slice('backfill/'.length);
+  const told = new Teller(out);
+  let end: FollowEnd | null = null;
+  const closed = ending(handle).then((value) => {
+    end = value;
+  });
+  while (end === null) {
+    await Promise.race([closed, setTimeout(POLL_MS)]);
+    try {
+      const progress = await backfillProgress(dayfill, pipeline);
+      if (progress === null) continue;
+      told.progress(progress);
+      const [current] = Object.keys(progress.live);
+      const step = current === undefined ? null : await stepProgress(dayfill, pipeline, current);
+      told.live(progress, step?.total ? `${step.done ?? 0}/${step.total} ${step.current ?? ''}` : '');
+      if (untilWaiting && progress.status === 'waiting') return { ended: false };
+    } catch (error) {
+      told.outage(error instanceof StateError ? error.message : `No answer (${sentence((error as Error).message)}).`);
+    }
+  }
+  told.clear();
+  return end;
+}
+
+async function ending(handle: BackfillHandle): Promise<FollowEnd> {
+  for (;;) {
+    try {
+      await handle.result();
+      return { ended: true, failure: null };
+    } catch (error) {
+      if (error instanceof WorkflowFailedError) return { ended: true, failure: error.cause?.message ?? error.message };
+      await setTimeout(POLL_MS);
+    }
+  }
+}
+
+/** Says each change once. */
+class Teller {
+  private readonly said = new Map<string, string>();
+  private lastOutage = '';
+
+  constructor(private readonly out: NodeJS.WriteStream) {}
+
+  progress({ live, ended }: Progress): void {
+    this.lastOutage = '';
+    for (const [partition, status] of Object.entries(ended)) this.change(partition, status, status);
+    for (const [partition, { status, step, failure }] of Object.entries(live)) {
+      const why = failure === null ? '' : ` at ${step}: ${sentence(failure.message, 200)}`;
+      this.change(partition, `${status}${why}`, status);
+    }
+  }
+
+  /** One line that is written over; only on a terminal. */
+  live(progress: Progress, step: string): void {
+    if (!this.out.isTTY) return;
+    const ended = Object.keys(progress.ended).length;
+    const left = progress.total - ended;
+    const eta = ended === 0 ? '' : `, about ${Math.ceil((left * progress.endedMs) / ended / 1000)} s left`;
+    const now = Object.keys(progress.live).join(' ');
+    this.out.write(`\r\x1b[K[${ended}/${progress.total}] ${now} ${step}${eta}`);
+  }
+
+  outage(message: string): void {
+    if (message === this.lastOutage) return;
+    this.lastOutage = message;
+    this.line(message);
+  }
+
+  clear(): void {
+    if (this.out.isTTY) this.out.write('\r\x1b[K');
+  }
+
+  private change(partition: string, text: string, status: string): void {
+    if (this.said.get(partition) === text) return;
+    this.said.set(partition, text);
+    this.line(
+      status === 'succeeded' || status === 'fixed'
+        ? `date ${partition} ingestion all done (${text})`
+        : `${partition} ${text}`,
+    );
+  }
+
+  private line(text: string): void {
+    this.clear();
+    this.out.write(`${text}\n`);
+  }
+}

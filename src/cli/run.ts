@@ -1,0 +1,147 @@
+import { Command, Option } from 'commander';
+import { UsageError } from '../client/errors.js';
+import type { Dayfill } from '../client/open.js';
+import { expectedPartitions, planBackfill, startBackfill } from '../client/start.js';
+import { type PipelineStatus, pipelineStatus } from '../client/status.js';
+import { type BackfillInput, backfillInputSchema, type Plan } from '../contracts/backfill.js';
+import { firstIssue } from '../contracts/decision.js';
+import { backfillId, type Vars } from '../contracts/ids.js';
+import { ON_FAILURE, type OnFailure } from '../contracts/status.js';
+import { followBackfill } from './follow.js';
+import { keyList, positiveInteger, printJson, selection, varList, withDayfill } from './options.js';
+import { countsLine, planTable, statusTable } from './tables.js';
+
+/** Something waits for a person. */
+const WAITING = 3;
+
+interface RunOptions {
+  from?: string;
+  to?: string;
+  partitions?: string[];
+  missing?: true;
+  exclude?: string[];
+  order?: 'asc' | 'desc';
+  concurrency?: number;
+  onFailure?: OnFailure;
+  fromStep?: string;
+  force?: true;
+  var?: Vars;
+  reason?: string;
+  plan?: true;
+  detach?: true;
+  untilWaiting?: boolean;
+  json?: true;
+}
+
+/** `dayfill run`: plans, starts and follows a backfill. */
+export function runCommand(): Command {
+  return new Command('run')
+    .description('backfill a range of partitions, in order, and follow it')
+    .argument('<pipeline>', 'name of the pipeline')
+    .option('--from <date>', 'first day, inclusive')
+    .option('--to <date>', 'last day, inclusive')
+    .option('--partitions <keys>', 'partition keys, separated by commas', keyList)
+    .option('--missing', 'every partition of the calendar that is over and not done')
+    .option('--exclude <keys>', 'partitions of the range to leave out', keyList)
+    .addOption(new Option('--order <order>', 'oldest or newest first').choices(['asc', 'desc']))
+    .option(
+      '--concurrency <n>',
+      'partitions at once; more than 1 only where the pipeline is parallel_safe',
+      positiveInteger,
+    )
+    .addOption(new Option('--on-failure <what>', 'what an unknown failure does to the line').choices(ON_FAILURE))
+    .option('--from-step <id>', 'begin each partition at this step; the earlier ones must have succeeded')
+    .option('--force', 'run partitions that are done again')
+    .option('--var <name=value>', 'override a var; the run is then recorded apart', varList)
+    .option('--reason <text>', 'why, for the ledger')
+    .option('--plan', 'print what would run and why, and run nothing')
+    .option('--detach', 'start, and do not follow')
+    .option('--until-waiting', 'stop following when something waits for a person (the default without a terminal)')
+    .option('--no-until-waiting', 'keep following while something waits')
+    .option('--json', 'print one JSON document on stdout')
+    .addHelpText(
+      'after',
+      `
+Exit code: 0 when every partition succeeded or was fixed, 1 when some failed, were skipped or aborted, 2 for bad usage,
+3 when it stopped following because something waits.
+
+Examples:
+  dayfill run talbots --from 2025-07-16 --to 2025-08-14
+  dayfill run talbots --partitions 2025-07-18,2025-07-20 --force --reason "files were corrected"
+  dayfill run talbots --missing --plan --json`,
+    )
+    .action((pipeline: string, options: RunOptions) => withDayfill((dayfill) => run(dayfill, pipeline, options)));
+}
+
+async function run(dayfill: Dayfill, pipeline: string, options: RunOptions): Promise<void> {
+  const input = inputOf(dayfill, pipeline, options);
+  const plan = await planBackfill(dayfill, input);
+  const todo = plan.partitions.filter(({ action }) => action === 'run');
+  const out = options.json ? process.stderr : process.stdout;
+  if (options.plan) {
+    if (options.json) return printJson({ pipeline: plan.pipeline, partitions: plan.partitions });
+    console.log(planTable(plan));
+    console.log(`${todo.length} of ${plan.partitions.length} partitions would run.`);
+    return;
+  }
+  for (const { partition, reason } of plan.partitions.filter(({ action }) => action === 'skip')) {
+    out.write(`${partition} does not run: ${reason}\n`);
+  }
+  if (todo.length === 0) {
+    out.write('Nothing to run: every partition asked for is done; --force runs them again.\n');
+    return report(dayfill, plan, options);
+  }
+  const handle = await startBackfill(dayfill, input);
+  out.write(
+    `Started ${backfillId(input.pipeline, input.vars)}: ${todo.length} of ${plan.partitions.length} partitions.\n`,
+  );
+  if (options.detach) {
+    if (options.json)
+      printJson({ pipeline: plan.pipeline, workflowId: handle.workflowId, partitions: plan.partitions });
+    else out.write(`Follow it with: dayfill status ${plan.pipeline} --watch\n`);
+    return;
+  }
+  const untilWaiting = options.untilWaiting ?? !process.stdout.isTTY;
+  const end = await followBackfill(dayfill, handle, { untilWaiting, out });
+  if (end.ended && end.failure !== null) out.write(`${end.failure}\n`);
+  await report(dayfill, plan, options);
+  if (!end.ended) {
+    out.write(`Stopped following: something waits. See it with: dayfill status ${plan.pipeline}\n`);
+    process.exitCode = WAITING;
+  }
+}
+
+/** @throws UsageError when the options contradict each other. */
+function inputOf(dayfill: Dayfill, pipeline: string, options: RunOptions): BackfillInput {
+  if (options.missing && (options.from ?? options.to ?? options.partitions) !== undefined) {
+    throw new UsageError('--missing goes by itself: it means every partition of the calendar that is over.');
+  }
+  const range = options.missing ? expectedPartitions(dayfill.pipeline(pipeline), new Date()) : selection(options);
+  const { exclude, order, concurrency, onFailure, force, fromStep, var: vars, reason } = options;
+  const given = { pipeline, ...range, exclude, order, concurrency, onFailure, force, fromStep, vars, reason };
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const parsed = backfillInputSchema.safeParse(defined);
+  if (!parsed.success) throw new UsageError(`This cannot be run: ${firstIssue(parsed.error)}.`);
+  return parsed.data;
+}
+
+/** How the planned partitions stand now; sets the exit code. */
+async function report(dayfill: Dayfill, plan: Plan, options: RunOptions): Promise<void> {
+  const asked = new Set(
+    plan.partitions.filter(({ reason }) => reason !== 'excluded').map(({ partition }) => partition),
+  );
+  const status = await pipelineStatus(dayfill, plan.pipeline);
+  const partitions = status.partitions.filter(({ partition }) => asked.has(partition));
+  const counts: Partial<PipelineStatus['counts']> = {};
+  for (const line of partitions) counts[line.status] = (counts[line.status] ?? 0) + 1;
+  const good = partitions.filter((line) => line.status === 'succeeded' || line.status === 'fixed').length;
+  if (good < asked.size) process.exitCode = 1;
+  if (options.json)
+    return printJson({ ...status, total: partitions.length, counts: { ...zero(status), ...counts }, partitions });
+  console.log(statusTable({ partitions }));
+  console.log(countsLine(counts));
+}
+
+function zero({ counts }: PipelineStatus): Record<string, number> {
+  return Object.fromEntries(Object.keys(counts).map((status) => [status, 0]));
+}

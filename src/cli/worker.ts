@@ -1,0 +1,19 @@
+import { Command } from 'commander';
+import { NoTemporalError } from '../client/connection.js';
+import { StateError } from '../client/errors.js';
+import { loadConfig } from '../config.js';
+
+/** `dayfill worker`: runs steps until it is stopped. */
+export function workerCommand(): Command {
+  return new Command('worker')
+    .description('run a worker in the foreground; Ctrl-C lets steps under way stop and be taken over')
+    .action(async () => {
+      const { runWorker } = await import('../worker.js');
+      try {
+        await runWorker(loadConfig());
+      } catch (error) {
+        if (error instanceof NoTemporalError) throw error;
+        throw new StateError(error instanceof Error ? error.message : String(error), { cause: error });
+      }
+    });
+}

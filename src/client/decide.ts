@@ -1,0 +1,28 @@
+import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import type { Decision, DecisionReceipt } from '../contracts/decision.js';
+import { resolveUpdate } from '../contracts/messages.js';
+import { boundsOf } from '../pipeline/calendar.js';
+import { StateError } from './errors.js';
+import type { Dayfill } from './open.js';
+
+/**
+ * Answers the failure that a partition waits with.
+ * @throws StateError when nothing waits, or the decision is refused; the message is the workflow's reason.
+ */
+export async function decide(
+  dayfill: Dayfill,
+  pipeline: string,
+  partition: string,
+  decision: Decision,
+): Promise<DecisionReceipt> {
+  boundsOf(dayfill.pipeline(pipeline.split('~')[0]!), partition);
+  const handle = dayfill.temporal.workflow.getHandle(`${pipeline}/${partition}`);
+  try {
+    return await handle.executeUpdate(resolveUpdate, { args: [decision] });
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError)
+      throw new StateError(`${partition} of ${pipeline} is not running: nothing waits.`);
+    if (error instanceof WorkflowUpdateFailedError) throw new StateError(error.cause?.message ?? error.message);
+    throw error;
+  }
+}

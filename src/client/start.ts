@@ -1,0 +1,144 @@
+import {
+  WithStartWorkflowOperation,
+  type WorkflowHandle,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '../contracts/backfill.js';
+import { backfillId, TASK_QUEUE, type Vars, variantName } from '../contracts/ids.js';
+import { addUpdate, drainSignal, pauseSignal, progressQuery, resumeSignal } from '../contracts/messages.js';
+import type { PipelineDefinition } from '../pipeline/definition.js';
+import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
+import { StateError, UsageError } from './errors.js';
+import type { Dayfill } from './open.js';
+
+export type BackfillHandle = WorkflowHandle<(input: BackfillInput) => Promise<BackfillResult>>;
+
+/**
+ * What a backfill would do, from the pipeline file and the ledger as they are.
+ * @throws PipelineError, PartitionError, StateError
+ */
+export async function planBackfill(dayfill: Dayfill, input: BackfillInput): Promise<Plan> {
+  const definition = dayfill.pipeline(input.pipeline);
+  const asked = requestedPartitions(definition, input);
+  const pipeline = variantName(input.pipeline, input.vars);
+  const latest = await dayfill.ledger.latest(pipeline, asked[0]?.split('..')[0], asked.at(-1)?.split('..').at(-1));
+  return { ...planPartitions(definition, input, latest), pipeline };
+}
+
+/**
+ * All partitions of the calendar that are over: from its start to its end, or to yesterday (UTC).
+ * @throws UsageError when none is over yet.
+ */
+export function expectedPartitions({ name, calendar }: PipelineDefinition, now: Date): { from: string; to: string } {
+  const day = 86_400_000;
+  const start = Date.parse(calendar.start);
+  const today = Date.parse(now.toISOString().slice(0, 10));
+  const whole = Math.floor((today - start) / day / calendar.everyDays) * calendar.everyDays;
+  const last = new Date(start + (whole - 1) * day).toISOString().slice(0, 10);
+  if (calendar.end !== null && Date.parse(calendar.end) < today) return { from: calendar.start, to: calendar.end };
+  if (whole <= 0) throw new UsageError(`No partition of ${name} is over yet: its calendar starts ${calendar.start}.`);
+  return { from: calendar.start, to: last };
+}
+
+/**
+ * Starts a backfill whose plan was found good.
+ * @throws StateError when one of this pipeline is running already.
+ */
+export async function startBackfill(dayfill: Dayfill, input: BackfillInput): Promise<BackfillHandle> {
+  const workflowId = backfillId(input.pipeline, input.vars);
+  try {
+    return await dayfill.temporal.workflow.start('backfill', {
+      workflowId,
+      taskQueue: TASK_QUEUE,
+      args: [input],
+      staticSummary: summary(input),
+      workflowIdConflictPolicy: 'FAIL',
+    });
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    throw new StateError(
+      `${await whatRuns(dayfill, input)}; add to it with "dayfill add ${input.pipeline} ${rangeWords(input)}", or follow it with "dayfill status ${input.pipeline} --watch".`,
+    );
+  }
+}
+
+/** Adds partitions to the running backfill, or starts one with them: no request falls between two runs. */
+export async function addToBackfill(dayfill: Dayfill, pipeline: string, add: AddInput): Promise<AddReceipt> {
+  requestedPartitions(dayfill.pipeline(pipeline), add);
+  const input: BackfillInput = { pipeline, ...add };
+  const start = new WithStartWorkflowOperation('backfill', {
+    workflowId: backfillId(pipeline),
+    taskQueue: TASK_QUEUE,
+    args: [input],
+    staticSummary: summary(input),
+    workflowIdConflictPolicy: 'USE_EXISTING',
+  });
+  try {
+    return await dayfill.temporal.workflow.executeUpdateWithStart(addUpdate, {
+      startWorkflowOperation: start,
+      args: [add],
+    });
+  } catch (error) {
+    if (error instanceof WorkflowUpdateFailedError) throw new StateError(error.cause?.message ?? error.message);
+    throw error;
+  }
+}
+
+/** @throws StateError when no backfill of the pipeline is running. */
+export async function pauseBackfill(dayfill: Dayfill, pipeline: string): Promise<void> {
+  await tell(dayfill, pipeline, (handle) => handle.signal(pauseSignal));
+}
+
+/** @throws StateError when no backfill of the pipeline is running. */
+export async function resumeBackfill(dayfill: Dayfill, pipeline: string): Promise<void> {
+  await tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal));
+}
+
+/** Ends a backfill: after the partitions under way, or now, which stops them. */
+export async function cancelBackfill(dayfill: Dayfill, pipeline: string, how: 'drain' | 'now'): Promise<void> {
+  await tell(dayfill, pipeline, async (handle) => {
+    if (how === 'drain') await handle.signal(drainSignal);
+    else await handle.cancel();
+  });
+}
+
+async function tell(dayfill: Dayfill, pipeline: string, message: (handle: WorkflowHandle) => Promise<void>) {
+  const plain = pipeline.split('~')[0]!;
+  dayfill.pipeline(plain);
+  try {
+    await message(dayfill.temporal.workflow.getHandle(`backfill/${pipeline}`));
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    throw new StateError(`No backfill of ${pipeline} is running.`);
+  }
+}
+
+async function whatRuns(
+  dayfill: Dayfill,
+  { pipeline, vars }: { pipeline: string; vars?: Vars | undefined },
+): Promise<string> {
+  const name = variantName(pipeline, vars);
+  const handle = dayfill.temporal.workflow.getHandle(backfillId(pipeline, vars));
+  const since = (await handle.describe()).startTime.toISOString().slice(0, 19);
+  try {
+    const { live, ended, total } = await dayfill.temporal.withDeadline(Date.now() + 3000, () =>
+      handle.query(progressQuery),
+    );
+    const now = Object.keys(live).join(', ') || 'nothing';
+    return `A backfill of ${name} is running since ${since}Z (${Object.keys(ended).length} of ${total} done, now ${now})`;
+  } catch {
+    return `A backfill of ${name} is running since ${since}Z (no worker answers for it)`;
+  }
+}
+
+function rangeWords({ from, to, partitions }: BackfillInput): string {
+  return partitions === undefined ? `--from ${from} --to ${to}` : `--partitions ${partitions.join(',')}`;
+}
+
+function summary(input: BackfillInput): string {
+  const what =
+    input.partitions === undefined ? `${input.from} to ${input.to}` : `${input.partitions.length} partitions`;
+  return `${input.pipeline} · ${what}`;
+}
