@@ -1,0 +1,124 @@
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { shortHash } from '../contracts/ids.js';
+import type { RunResult } from '../runners/runner.js';
+import { keepOnly, makeAttemptDir } from './attempt-dir.js';
+import { DbtEvents } from './classify/dbt-events.js';
+import { dbtFailure, dbtOutput, type RunResults, runResultsSchema } from './classify/dbt-results.js';
+import { kindOfText } from './classify/error-text.js';
+import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
+import { runStepProcess } from './step-process.js';
+
+const PARTIAL_PARSE = 'partial_parse.msgpack';
+const EVIDENCE = ['run_results.json'];
+const EVIDENCE_OF_FAILURE = ['run_results.json', 'compiled', 'run', 'dbt.log'];
+
+type BuildContext = StepContext<'dbt/build'>;
+
+/** Runs `dbt build`. What happened is read from the run_results.json of this very invocation. */
+export const dbtBuild = stepActivity('dbt/build', async (context): Promise<StepOutput> => {
+  const project = path.resolve(context.pipelineDir, context.with.project);
+  if (!existsSync(path.join(project, 'dbt_project.yml'))) {
+    throw new StepError('missing_executable', `There is no dbt project in ${project}: it has no dbt_project.yml.`);
+  }
+  const target = await makeAttemptDir(context);
+  const parsed = await ParsedProject.open(context, project);
+  let evidence = EVIDENCE_OF_FAILURE;
+  try {
+    await parsed.restore(target);
+    const output = await build(context, project, target);
+    await parsed.save(target);
+    evidence = EVIDENCE;
+    return output;
+  } finally {
+    await keepOnly(target, evidence);
+  }
+});
+
+async function build(context: BuildContext, project: string, target: string): Promise<StepOutput> {
+  const events = new DbtEvents(context.heartbeat);
+  let lastError = '';
+  const ended = await runStepProcess(context, {
+    argv: [path.join(context.venv, 'bin', 'dbt'), ...buildArguments(context, project, target)],
+    cwd: context.with.cwd === undefined ? project : context.cwd,
+    env: { DBT_TARGET_PATH: target, DBT_LOG_PATH: target },
+    onStdoutLine: (line) => events.take(line),
+    onStderrLine: (line) => {
+      if (line.trim() !== '') lastError = line.trim();
+      return line;
+    },
+  });
+  const results = await readResults(target);
+  if (results === null || results.metadata.invocation_id !== events.invocationId) {
+    throw withoutResults(ended, events.errors, lastError);
+  }
+  const failure = dbtFailure(results, ended.exitCode);
+  if (failure !== null) throw failure;
+  if (ended.exitCode !== 0) throw withoutResults(ended, events.errors, lastError);
+  return dbtOutput(results);
+}
+
+function buildArguments({ pipelineDir, with: given }: BuildContext, project: string, target: string): string[] {
+  const profiles = given.profiles_dir === undefined ? project : path.resolve(pipelineDir, given.profiles_dir);
+  const hasProfiles = given.profiles_dir !== undefined || existsSync(path.join(project, 'profiles.yml'));
+  const list = (option: string, names: string | string[] | undefined) =>
+    names === undefined ? [] : [option, ...[names].flat()];
+  return [
+    'build',
+    ...['--log-format', 'json', '--no-use-colors'],
+    ...['--project-dir', project, '--target-path', target, '--log-path', target],
+    ...(hasProfiles ? ['--profiles-dir', profiles] : []),
+    ...(given.target === undefined ? [] : ['--target', given.target]),
+    ...['--vars', JSON.stringify(given.vars ?? {})],
+    ...list('--select', given.select),
+    ...list('--exclude', given.exclude),
+  ];
+}
+
+async function readResults(target: string): Promise<RunResults | null> {
+  try {
+    return runResultsSchema.parse(JSON.parse(await readFile(path.join(target, 'run_results.json'), 'utf8')));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** dbt stopped before it built anything, or died. */
+function withoutResults({ exitCode, killedBy }: RunResult, errors: string[], lastError: string): StepError {
+  const said = errors.at(-1)?.replace(/^Encountered an error:\s*/, '') || lastError;
+  if (killedBy !== null)
+    return new StepError('step_error', `dbt was ended by ${killedBy} before it was done. ${said}`.trim());
+  if (said === '')
+    return new StepError('step_error', `dbt ended with exit code ${exitCode} and no result of its run.`, { exitCode });
+  return new StepError(kindOfText(said), said, { exitCode });
+}
+
+/** What dbt has parsed of a project, kept from build to build, because parsing it all takes seconds. */
+class ParsedProject {
+  private constructor(private readonly file: string) {}
+
+  static async open(
+    { deps, venv, with: { target, profiles_dir } }: BuildContext,
+    project: string,
+  ): Promise<ParsedProject> {
+    const directory = path.join(deps.config.stateDir, 'runs-data', 'parsed');
+    await mkdir(directory, { recursive: true });
+    const name = shortHash(JSON.stringify([project, profiles_dir, target, venv]), 16);
+    return new ParsedProject(path.join(directory, `${name}.msgpack`));
+  }
+
+  async restore(target: string): Promise<void> {
+    if (existsSync(this.file)) await copyFile(this.file, path.join(target, PARTIAL_PARSE));
+  }
+
+  /** As a whole or not at all; a project can tell dbt not to keep it. */
+  async save(target: string): Promise<void> {
+    const parsed = path.join(target, PARTIAL_PARSE);
+    if (!existsSync(parsed)) return;
+    const fresh = `${this.file}.${path.basename(target)}`;
+    await rename(parsed, fresh);
+    await rename(fresh, this.file);
+  }
+}
