@@ -55,7 +55,6 @@ export function renderRemedyRun(
       }),
     ),
     // One that asks for the step to run again decides: only when all stand in for the step is it done.
-    // biome-ignore lint/suspicious/noThenProperty: the word of the pipeline file; not a function, so no promise
     then: remedies.every((remedy) => remedy.then === 'continue') ? 'continue' : 'retry',
   };
 }

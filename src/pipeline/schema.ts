@@ -42,7 +42,6 @@ const remedy = z.strictObject({
     .refine((when) => Object.keys(when).length > 0, 'expected at least one of test, error, kind, exit_code'),
   attempts: z.number().int().min(1).max(100).default(1).describe('How often it may be applied within one partition.'),
   run: z.array(work({})).min(1),
-  // biome-ignore lint/suspicious/noThenProperty: the word of the pipeline file; not a function, so no promise
   then: z.enum(['retry', 'continue']).describe('retry: run the step again; continue: the remedy stands in for it.'),
 });
 
