@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -155,21 +155,21 @@ async function ingest(day: string) {
   return { exitCode, events, result };
 }
 
-/** Starts an ingest of the day and kills it as soon as `current` is in its progress. */
-async function killIngestAt(day: string, current: string): Promise<void> {
+/** Starts an ingest of the day, sends the signal as soon as `current` is in its progress, and returns how it ended. */
+async function signalIngestAt(day: string, current: string, signal: NodeJS.Signals) {
   const child = spawn(python, runnerArgs(day), {
     cwd: path.join(warehouse, 'crm_dagster'),
     env: environment,
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  const seen: string[] = [];
+  const ended = once(child, 'exit');
+  const events: { event: string; current?: string }[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
-    const event = JSON.parse(line);
-    seen.push(event.current);
-    if (event.current === current) break;
+    events.push(JSON.parse(line));
+    if (events.at(-1)?.current === current) child.kill(signal);
   }
-  expect(seen.at(-1)).toBe(current);
-  await stop(child);
+  const [exitCode] = await ended;
+  return { exitCode, last: events.at(-1)?.event };
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: rows have whatever columns the query names
@@ -374,8 +374,9 @@ describe('days, in order', () => {
   }, 120_000);
 
   test('a day whose ingestion is killed twice ends as it should, and passes identity resolution', async () => {
-    await killIngestAt('2025-07-20', 'load_landing_file');
-    await killIngestAt('2025-07-20', 'build_crm · talbots_raw_extraction_conversion');
+    const atBuild = 'build_crm · talbots_raw_extraction_conversion';
+    expect(await signalIngestAt('2025-07-20', 'load_landing_file', 'SIGKILL')).toMatchObject({ exitCode: null });
+    expect(await signalIngestAt('2025-07-20', atBuild, 'SIGKILL')).toMatchObject({ exitCode: null });
     const { exitCode, events, result } = await ingest('2025-07-20');
     expect(exitCode).toBe(0);
     expect(events[0]).toEqual({ event: 'run', runId: result.runId });
@@ -434,6 +435,12 @@ describe('days, in order', () => {
   }, 120_000);
 });
 
+test('the runner cancels its run when told to stop', async () => {
+  const ended = await signalIngestAt('2025-07-24', 'build_crm', 'SIGTERM');
+  expect(ended).toEqual({ exitCode: 143, last: 'canceled' });
+  expect(await dagsterRuns('talbots/2025-07-24/crm')).toEqual(['CANCELED']);
+}, 60_000);
+
 describe('files that are not as agreed', () => {
   test('a missing file fails in one sentence; an empty one loads nothing and warns', async () => {
     await sampleFiles('--from', '2025-07-21', '--to', '2025-07-22', '--missing', '2025-07-21', '--empty', '2025-07-22');
@@ -456,6 +463,43 @@ describe('files that are not as agreed', () => {
     expect(result.failures[0].message).toMatch(/^Failure in test accepted_values_conversions_currency__USD__CAD/);
   }, 120_000);
 });
+
+test('the runner runs any Dagster project, and gives the error of the step as it was raised', async () => {
+  const project = path.join(directory, 'project');
+  await mkdir(project);
+  await writeFile(
+    path.join(project, 'others.py'),
+    `
+import dagster as dg
+
+@dg.asset
+def counted(context):
+    print("chatter")
+    context.add_output_metadata({"rows": 3, "name": "x", "flag": True})
+
+@dg.asset(deps=[counted])
+def broken():
+    raise ValueError("no such thing")
+
+@dg.definitions
+def defs():
+    return dg.Definitions(assets=[counted, broken], jobs=[dg.define_asset_job("talbots_crm_ingest")])
+`,
+  );
+  const args = runnerArgs('2025-07-16').map((argument) => (argument === 'crm_dagster' ? 'others' : argument));
+  const { stdout, exitCode } = await execa(python, args, { cwd: project, env: environment, reject: false });
+  expect(exitCode).toBe(1);
+  expect(
+    stdout
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .at(-1),
+  ).toMatchObject({
+    success: false,
+    failures: [{ step: 'broken', message: 'ValueError: no such thing' }],
+    counts: { rows: 3 },
+  });
+}, 60_000);
 
 test('the runner refuses a job and a module that are not there', async () => {
   const [job, module] = await Promise.all([

@@ -68,11 +68,12 @@ def close_abandoned_runs(instance: Any, key: str) -> None:
 
 def run_job(instance: Any, job: Any, tags: Mapping[str, str], run_id: str, emit: Emit) -> dict[str, Any]:
     """Run the job to its end, telling its progress, and return the `result` event."""
-    tell = _Progress(instance, run_id, emit)
-    instance.add_event_listener(run_id, tell)
+    instance.add_event_listener(run_id, _Progress(instance, run_id, emit))
+    # A partitioned job gets the configuration of its partition too; one without partitions keeps the tag only.
+    partition = tags.get("dagster/partition") if job.partitions_def else None
     crash = None
     try:
-        job.execute_in_process(instance=instance, tags=dict(tags), partition_key=tags.get("dagster/partition"), run_id=run_id, raise_on_error=False)
+        job.execute_in_process(instance=instance, tags=dict(tags), partition_key=partition, run_id=run_id, raise_on_error=False)
     except Exception as error:  # the run did not get as far as its steps: a bad configuration, a resource that can't start
         traceback.print_exc()
         crash = _one_line(error)
@@ -131,11 +132,11 @@ class _Progress:
 
 
 def _step_failure(data: Any) -> str:
-    # A step that raised dagster.Failure says why in its description; otherwise the first cause is the one to know.
+    # A step that raised dagster.Failure says why in its description; any other error comes wrapped in one of Dagster's.
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
     error = data.error
-    while error and error.cause:
+    if error and error.cause and (error.cls_name or "").startswith("Dagster"):
         error = error.cause
     return " ".join(error.message.split()) if error else "The step failed."
 
