@@ -443,6 +443,22 @@ describe('crash and stop', () => {
     }
   });
 
+  test('a taken port is refused in one sentence', async () => {
+    await storageEmulator.start();
+    const port = new URL(storageEmulator.address).port;
+    const folders = ['--data-dir', path.join(directory, 'other'), '--storage-root', directory];
+    for (const [script, args] of [
+      ['storage.py', folders.slice(0, 2)],
+      ['bigquery.py', folders],
+    ] as const) {
+      const { exitCode, stderr } = await runPython([path.join(launchers, script), '--port', port, ...args]);
+      expect([exitCode, stderr]).toEqual([
+        1,
+        `127.0.0.1:${port} cannot be used (Address already in use): name another --port.`,
+      ]);
+    }
+  });
+
   test('another version of the emulator is refused', async () => {
     const program = `import bigquery_repairs; bigquery_repairs.REPAIRED_VERSION = "0.0.0"; bigquery_repairs.install()`;
     const { exitCode, stderr } = await execa(python, ['-c', program], {

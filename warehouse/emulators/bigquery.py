@@ -9,6 +9,8 @@ It is ready when `GET /readyz` answers 200.
 """
 
 import argparse
+import socket
+import sys
 from pathlib import Path
 
 import bigquery_repairs
@@ -30,24 +32,37 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
+    _refuse_taken_port(arguments.host, arguments.port)
     bigquery_repairs.install()
     # Only now: bqemulator's modules must be repaired before anything holds on to their functions.
+    import duckdb
     from bqemulator.config import LogLevel, PersistenceMode, Settings
     from bqemulator.server import run_forever
 
-    run_forever(
-        Settings(
-            rest_host=arguments.host,
-            rest_port=arguments.port,
-            grpc_port=0,
-            persistence_mode=PersistenceMode.PERSISTENT,
-            data_dir=arguments.data_dir,
-            gcs_local_root=arguments.storage_root,
-            log_level=LogLevel(arguments.log_level),
-            # The avro extension would be fetched from the network; nothing here reads Avro.
-            enable_format_extensions=False,
-        )
+    settings = Settings(
+        rest_host=arguments.host,
+        rest_port=arguments.port,
+        grpc_port=0,
+        persistence_mode=PersistenceMode.PERSISTENT,
+        data_dir=arguments.data_dir,
+        gcs_local_root=arguments.storage_root,
+        log_level=LogLevel(arguments.log_level),
+        # The avro extension would be fetched from the network; nothing here reads Avro.
+        enable_format_extensions=False,
     )
+    try:
+        run_forever(settings)
+    except duckdb.IOException as error:
+        sys.exit(f"The tables in {arguments.data_dir} cannot be opened: {error}")
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            sys.exit(f"{host}:{port} cannot be used ({error.strerror}): name another --port.")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def _guarded(handle: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(handle)
     def guarded(request: server.Request, response: server.Response, store: storage.Storage, *rest: Any) -> None:
-        request.data  # read the body before taking the lock: clients can be slow
+        _ = request.data  # read the body before taking the lock: clients can be slow
         with _one_at_a_time:
             expected = request.query.get("ifGenerationMatch")
             if expected and expected[0] != _generation(request, store):
@@ -102,7 +102,10 @@ def main() -> None:
     _repair()
     store = storage.Storage(data_dir=str(arguments.data_dir.resolve()))
     address = (arguments.host, arguments.port)
-    httpd = ThreadingHTTPServer(address, partial(server.RequestHandler, store))
+    try:
+        httpd = ThreadingHTTPServer(address, partial(server.RequestHandler, store))
+    except OSError as error:
+        sys.exit(f"{arguments.host}:{arguments.port} cannot be used ({error.strerror}): name another --port.")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=httpd.shutdown).start())
     print(f"Cloud Storage emulator on http://{arguments.host}:{httpd.server_port}", file=sys.stderr)

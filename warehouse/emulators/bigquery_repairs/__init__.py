@@ -38,6 +38,17 @@ def install() -> None:
         uploads,
     )
 
-    for repair in (logs, connections, time_travel, translation, error_messages, scripts, job_results, job_routes, uploads, shutdown):
+    for repair in (
+        logs,
+        connections,
+        time_travel,
+        translation,
+        error_messages,
+        scripts,
+        job_results,
+        job_routes,
+        uploads,
+        shutdown,
+    ):
         repair.install()
     requests.serve_first(job_routes.router, streaming.router)

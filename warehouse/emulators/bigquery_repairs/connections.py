@@ -6,9 +6,8 @@ and an extension that must be put into the home folder by hand before the first 
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def _connection(engine: DuckDBEngine) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def fresh_connection(engine: DuckDBEngine) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Within the block this thread works on a connection of its own, whose temp tables and open transaction end with it."""
+    """Within the block this thread has a connection of its own; temp tables and an open transaction end with it."""
     _of_thread.connection = _open(engine)
     try:
         yield _of_thread.connection

@@ -4,10 +4,10 @@
 | --- | --- | --- |
 | jobs.insert, id used before | runs again | 409 |
 | jobs.insert, long job | answers when it ends | answers within a second: RUNNING |
-| jobs.insert with a SQL error | 200, the error in the job's state | 400, 404 … with the message; the job is kept |
+| jobs.insert with a SQL error | 200, the error in the job's state | 400, 404 …; the job is kept |
 | jobs.query with a SQL error | an empty result | 400, 404 … with the message |
 | labels, and the rest of the configuration | lost | kept |
-| jobs.list | configuration always, no paging, no times | `projection`, `pageToken`, `minCreationTime`, `maxCreationTime` |
+| jobs.list | no paging, no times | `pageToken`, `minCreationTime`, `maxCreationTime`, `projection` |
 | jobs.getQueryResults of a failed or running job | 404 | its error; `jobComplete: false` |
 | jobs.cancel | does nothing | stops the job |
 | a crash between a statement and its job's record | either | both or neither |
@@ -27,7 +27,13 @@ from .requests import KnownBody
 _ANSWER_WITHIN_SECONDS = 1.0
 _DEFAULT_TIMEOUT_MS = 10_000
 _MAX_ROWS = 10_000
-_STATUS_OF_REASON = {"notFound": 404, "duplicate": 409, "accessDenied": 403, "internalError": 500, "notImplemented": 501}
+_STATUS_OF_REASON = {
+    "notFound": 404,
+    "duplicate": 409,
+    "accessDenied": 403,
+    "internalError": 500,
+    "notImplemented": 501,
+}
 _WITH_ROWS = {None, "SELECT", "SCRIPT"}
 _QUERY_FIELDS = ("query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset", "connectionProperties")
 
@@ -125,7 +131,13 @@ async def _results(
     elif job.statistics.get("query", {}).get("statementType") in _WITH_ROWS:
         raise NotFoundError(f"The rows of job {job_id} are no longer kept by the emulator: run the query again.")
     else:
-        answer = {"jobComplete": True, "totalBytesProcessed": "0", "schema": {"fields": []}, "rows": [], "totalRows": "0"}
+        answer = {
+            "jobComplete": True,
+            "totalBytesProcessed": "0",
+            "schema": {"fields": []},
+            "rows": [],
+            "totalRows": "0",
+        }
     stock._attach_query_metadata(answer, job)
     return {**answer, "kind": kind, "jobReference": reference}
 
@@ -199,7 +211,9 @@ def install() -> None:
         query = {**configuration["query"], **(result.configuration.get("query") or {})}
         return result.model_copy(update={"configuration": {**configuration, "query": query}})
 
-    async def execute_in_transaction(project_id: str, job_id: str, sql: str, parameters: Any, context: Any, **options: Any) -> JobMeta:
+    async def execute_in_transaction(
+        project_id: str, job_id: str, sql: str, parameters: Any, context: Any, **options: Any
+    ) -> JobMeta:
         began = stock.classify_statement_type(sql) != "SCRIPT" and runner.begin_transaction(context)
         try:
             return await execute(project_id, job_id, sql, parameters, context, **options)

@@ -46,7 +46,9 @@ class JobRunner:
         self._jobs: dict[tuple[str, str], _Job] = {}
         self._current: _Job | None = None
 
-    def start(self, context: AppContext, project_id: str, job_id: str, configuration: dict[str, Any], work: Work) -> None:
+    def start(
+        self, context: AppContext, project_id: str, job_id: str, configuration: dict[str, Any], work: Work
+    ) -> None:
         """Reserve the id and queue the job. `work` runs it and records its end.
 
         Raises AlreadyExistsError (409) when the id was used before, even if that job still runs.
@@ -143,7 +145,12 @@ def _interrupt(job: _Job) -> None:
 
 
 def _record(
-    context: AppContext, project_id: str, job_id: str, configuration: dict[str, Any], state: str, error: dict[str, Any] | None
+    context: AppContext,
+    project_id: str,
+    job_id: str,
+    configuration: dict[str, Any],
+    state: str,
+    error: dict[str, Any] | None,
 ) -> JobMeta:
     now = context.clock.now()
     job_type = next((name.upper() for name in _JOB_TYPES if name in configuration), None)
@@ -164,4 +171,3 @@ def _record(
 
 
 runner = JobRunner()
-

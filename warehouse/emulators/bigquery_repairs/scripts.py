@@ -2,7 +2,7 @@
 
 | | stock | here |
 | --- | --- | --- |
-| BEGIN … COMMIT TRANSACTION | copies every changed table, keeps half a transaction after a crash | a DuckDB transaction |
+| BEGIN … COMMIT TRANSACTION | copies every changed table; a crash keeps half | a DuckDB transaction |
 | ROLLBACK in an exception handler | keeps the changes | rolls back |
 | a transaction left open at the end | committed | rolled back |
 | DDL inside a transaction | allowed | refused |

@@ -45,7 +45,9 @@ def _widen_numeric(tree: exp.Expression) -> bool:
 def _unwrap_created_select(tree: exp.Expression) -> bool:
     """`create table t (a int64) as (select …)`: dbt's contracts write the parentheses, DuckDB refuses them."""
     wrapped = [
-        c for c in tree.find_all(exp.Create) if isinstance(c.this, exp.Schema) and isinstance(c.expression, exp.Subquery)
+        c
+        for c in tree.find_all(exp.Create)
+        if isinstance(c.this, exp.Schema) and isinstance(c.expression, exp.Subquery)
     ]
     for create in wrapped:
         create.set("expression", create.expression.this.copy())
@@ -82,7 +84,7 @@ def _start_weeks_on_monday(tree: exp.Expression) -> bool:
 
 
 def _prepare(bigquery_sql: str) -> str:
-    """BigQuery SQL in, BigQuery SQL that translates rightly out. Text that does not parse is left for stock to refuse."""
+    """BigQuery SQL in, BigQuery SQL that translates rightly out. What does not parse is left for stock to refuse."""
     if not _WORTH_PARSING.search(bigquery_sql):
         return bigquery_sql
     try:
