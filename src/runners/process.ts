@@ -11,7 +11,7 @@ const INHERITED = /^(?:PATH|HOME|LANG|LC_.*|TMPDIR|USER)$/;
 /** A longer line is cut, so that output without line breaks cannot fill the memory. */
 const LONGEST_LINE = 1024 * 1024;
 /** A program that left the group may hold the output open: what it writes after this is not waited for. */
-const LAST_OUTPUT_MS = 1000;
+const LAST_OUTPUT_MS = 2000;
 
 /**
  * Runs a program in a process group of its own and streams its output to the log. `onSpawn` is called with the pid, which
@@ -37,6 +37,7 @@ export async function runProcess(request: RunRequest, onSpawn: (pid: number) => 
   let stopping: Promise<void> | undefined;
   const stop = () => {
     stopping ??= stopGroup(pid);
+    stopping.catch(() => {}); // awaited below
   };
   signal.addEventListener('abort', stop, { once: true });
   const exit = once(child, 'exit');
@@ -46,18 +47,26 @@ export async function runProcess(request: RunRequest, onSpawn: (pid: number) => 
   ]);
   output.catch(stop);
   try {
-    onSpawn(pid);
-    request.onStart?.(pid);
-    const [exitCode, killedBy] = (await exit) as [number | null, NodeJS.Signals | null];
-    const aborted = stopping !== undefined;
-    await (stopping ?? stopGroup(pid));
+    const [exitCode, killedBy] = await groupOf(pid);
     await Promise.race([output, setTimeout(LAST_OUTPUT_MS, undefined, { ref: false })]);
-    if (aborted) signal.throwIfAborted();
+    if (stopping !== undefined) signal.throwIfAborted();
     return { exitCode, killedBy };
   } finally {
     signal.removeEventListener('abort', stop);
     child.stdout.destroy();
     child.stderr.destroy();
+  }
+
+  /** Returns how the program ended, once all of its group has. */
+  async function groupOf(pid: number): Promise<[number | null, NodeJS.Signals | null]> {
+    try {
+      onSpawn(pid);
+      request.onStart?.(pid);
+      return (await exit) as [number | null, NodeJS.Signals | null];
+    } finally {
+      signal.removeEventListener('abort', stop);
+      await (stopping ?? stopGroup(pid));
+    }
   }
 }
 
