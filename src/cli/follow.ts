@@ -25,7 +25,8 @@ export async function followBackfill(
   const pipeline = handle.workflowId.slice('backfill/'.length);
   const told = new Teller(out);
   let end: FollowEnd | null = null;
-  const closed = ending(handle).then((value) => {
+  const following = new AbortController();
+  const closed = ending(handle, following.signal).then((value) => {
     end = value;
   });
   while (end === null) {
@@ -37,7 +38,11 @@ export async function followBackfill(
       const [current] = Object.keys(progress.live);
       const step = current === undefined ? null : await stepProgress(dayfill, pipeline, current);
       told.live(progress, step?.total ? `${step.done ?? 0}/${step.total} ${step.current ?? ''}` : '');
-      if (untilWaiting && progress.status === 'waiting') return { ended: false };
+      if (untilWaiting && progress.status === 'waiting') {
+        following.abort();
+        told.clear();
+        return { ended: false };
+      }
     } catch (error) {
       told.outage(error instanceof StateError ? error.message : `No answer (${sentence((error as Error).message)}).`);
     }
@@ -46,8 +51,9 @@ export async function followBackfill(
   return end;
 }
 
-async function ending(handle: BackfillHandle): Promise<FollowEnd> {
-  for (;;) {
+/** Waits for the end, through outages, until nobody follows any more. */
+async function ending(handle: BackfillHandle, following: AbortSignal): Promise<FollowEnd> {
+  while (!following.aborted) {
     try {
       await handle.result();
       return { ended: true, failure: null };
@@ -56,6 +62,7 @@ async function ending(handle: BackfillHandle): Promise<FollowEnd> {
       await setTimeout(POLL_MS);
     }
   }
+  return { ended: false };
 }
 
 /** Says each change once. */

@@ -1,9 +1,10 @@
-import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Decision, DecisionReceipt } from '../contracts/decision.js';
 import { resolveUpdate } from '../contracts/messages.js';
 import { boundsOf } from '../pipeline/calendar.js';
 import { StateError } from './errors.js';
 import type { Dayfill } from './open.js';
+import { partitionState } from './status.js';
 
 /**
  * Answers the failure that a partition waits with.
@@ -16,12 +17,14 @@ export async function decide(
   decision: Decision,
 ): Promise<DecisionReceipt> {
   boundsOf(dayfill.pipeline(pipeline.split('~')[0]!), partition);
+  // Asks first: an update to workflows that no worker serves would hang, and could be taken much later.
+  if ((await partitionState(dayfill, pipeline, partition)) === null) {
+    throw new StateError(`${partition} of ${pipeline} is not running: nothing waits.`);
+  }
   const handle = dayfill.temporal.workflow.getHandle(`${pipeline}/${partition}`);
   try {
     return await handle.executeUpdate(resolveUpdate, { args: [decision] });
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError)
-      throw new StateError(`${partition} of ${pipeline} is not running: nothing waits.`);
     if (error instanceof WorkflowUpdateFailedError) throw new StateError(error.cause?.message ?? error.message);
     throw error;
   }

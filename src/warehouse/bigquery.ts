@@ -1,4 +1,5 @@
 import { BigQuery } from '@google-cloud/bigquery';
+import { PassThroughClient } from 'google-auth-library';
 import type { Config } from '../config.js';
 
 /** Gives the BigQuery client of a project; clients are kept. */
@@ -13,7 +14,7 @@ export function bigQueryClients(config: Pick<Config, 'bigqueryEndpoint'>): BigQu
       const emulator = config.bigqueryEndpoint;
       client = new BigQuery({
         projectId: project,
-        ...(emulator === null ? {} : { apiEndpoint: emulator, token: 'emulator' }),
+        ...(emulator === null ? {} : { apiEndpoint: emulator, authClient: new PassThroughClient() }),
       });
       clients.set(project, client);
     }
