@@ -1,0 +1,55 @@
+import path from 'node:path';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { DEFAULT_PORTS } from '../../config.js';
+import { answersOk } from '../reachability.js';
+import type { Service } from '../service.js';
+import { findTemporal } from '../temporal-binary.js';
+
+/**
+ * The dev server polls its own queues 20 times a second; a day of two steps takes six times as long with that.
+ */
+const DYNAMIC_CONFIG = {
+  'history.transferProcessorMaxPollRPS': 2000,
+  'history.timerProcessorMaxPollRPS': 2000,
+  'history.visibilityProcessorMaxPollRPS': 2000,
+};
+const SQLITE_PRAGMAS = { journal_mode: 'WAL', synchronous: 'NORMAL' };
+
+const namespaceOf = () => loadClientConnectConfig().namespace ?? 'default';
+
+/** Temporal's dev server and its Web UI, one process; its data stays in one SQLite file. */
+export const temporal: Service = {
+  name: 'temporal',
+  endpoints: [
+    { name: 'temporal', usualPort: DEFAULT_PORTS.temporal, address: (port) => `127.0.0.1:${port}` },
+    { name: 'temporal-ui', usualPort: DEFAULT_PORTS.temporalUi, address: (port) => `http://127.0.0.1:${port}` },
+  ],
+  after: [],
+  startWithinMs: 60_000,
+  stopWithinMs: 10_000,
+  providedAt: () => loadClientConnectConfig().connectionOptions.address ?? null,
+  launch({ config }, [port, uiPort]) {
+    const folder = path.join(config.stateDir, 'temporal');
+    const dynamicConfig = Object.entries(DYNAMIC_CONFIG).map(
+      ([key, value]) => `--dynamic-config-value=${key}=${value}`,
+    );
+    const pragmas = Object.entries(SQLITE_PRAGMAS).map(([key, value]) => `--sqlite-pragma=${key}=${value}`);
+    return {
+      program: findTemporal(),
+      args: [
+        ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort)],
+        ...['--db-filename', path.join(folder, 'temporal.db'), '--namespace', namespaceOf(), '--log-level', 'warn'],
+        ...dynamicConfig,
+        ...pragmas,
+      ],
+      folders: [folder],
+    };
+  },
+  /** Asked through the Web UI, so that one answer speaks for both. */
+  isHealthy: (_, { ports: [, uiPort] }) => answersOk(`http://127.0.0.1:${uiPort}/api/v1/namespaces/${namespaceOf()}`),
+  async prepare(_, { ports: [port] }) {
+    // Loaded late: the SDK takes its time, and a stack that is up doesn't need it.
+    const { prepareNamespace } = await import('../temporal-namespace.js');
+    await prepareNamespace(`127.0.0.1:${port}`, namespaceOf());
+  },
+};
