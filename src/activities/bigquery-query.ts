@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import type { BigQuery, Job, Query } from '@google-cloud/bigquery';
+import { BigQuery, type Job, type Query } from '@google-cloud/bigquery';
 import { Context } from '@temporalio/activity';
 import { shortHash } from '../contracts/ids.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
@@ -72,8 +72,11 @@ async function startOrFind(
         jobId,
         ...(location !== undefined && { location }),
         ...(dataset !== undefined && { defaultDataset: { datasetId: dataset } }),
-        params: { partition: start, partition_start: start, partition_end: end },
-        types: { partition: 'DATE', partition_start: 'DATE', partition_end: 'DATE' },
+        params: {
+          partition: BigQuery.date(start),
+          partition_start: BigQuery.date(start),
+          partition_end: BigQuery.date(end),
+        },
         labels: context.labels,
         jobTimeoutMs: context.request.timeoutMs,
       };

@@ -26,7 +26,7 @@ export async function followBackfill(
   const told = new Teller(out);
   let end: FollowEnd | null = null;
   const following = new AbortController();
-  const closed = ending(handle, following.signal).then((value) => {
+  const closed = ending(dayfill, handle, following.signal).then((value) => {
     end = value;
   });
   while (end === null) {
@@ -40,6 +40,7 @@ export async function followBackfill(
       told.live(progress, step?.total ? `${step.done ?? 0}/${step.total} ${step.current ?? ''}` : '');
       if (untilWaiting && progress.status === 'waiting') {
         following.abort();
+        await closed;
         told.clear();
         return { ended: false };
       }
@@ -52,10 +53,10 @@ export async function followBackfill(
 }
 
 /** Waits for the end, through outages, until nobody follows any more. */
-async function ending(handle: BackfillHandle, following: AbortSignal): Promise<FollowEnd> {
+async function ending(dayfill: Dayfill, handle: BackfillHandle, following: AbortSignal): Promise<FollowEnd> {
   while (!following.aborted) {
     try {
-      await handle.result();
+      await dayfill.temporal.withAbortSignal(following, () => handle.result());
       return { ended: true, failure: null };
     } catch (error) {
       if (error instanceof WorkflowFailedError) return { ended: true, failure: error.cause?.message ?? error.message };

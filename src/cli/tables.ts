@@ -51,7 +51,7 @@ export function partitionText(view: PartitionView): string {
     ]),
   );
   const lines = [`${view.pipeline} ${view.partition}: ${view.status}`, steps];
-  const healed = view.steps.flatMap((step) => (step.failure === null || view.failure !== null ? [] : [step.failure]));
+  const healed = view.steps.flatMap((step) => (step.failure !== null && step.status === 'fixed' ? [step.failure] : []));
   for (const failure of healed) lines.push(`healed: ${failure.step}: ${sentence(failure.message, 300)}`);
   const { failure } = view;
   if (failure === null) return lines.join('\n');
