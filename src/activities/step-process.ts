@@ -9,7 +9,7 @@ type ProcessRequest = Pick<RunRequest, 'argv' | 'cwd' | 'onStdoutLine' | 'onStde
 
 /**
  * Runs the process of a step. An attempt after the first stops what the one before left running, here and in BigQuery;
- * and a step that is cancelled or times out leaves no BigQuery job running, which killing a process does not end.
+ * and a step that is cancelled, times out or is killed leaves no BigQuery job running, which killing a process does not end.
  * @throws StepError of kind `missing_executable`, or the signal's reason once the process is gone.
  */
 export async function runStepProcess<K extends StepKind>(
@@ -23,7 +23,7 @@ export async function runStepProcess<K extends StepKind>(
   }
   log.write(`$ ${process.argv.map(quoted).join(' ')}`);
   try {
-    return await deps.runner.run({
+    const result = await deps.runner.run({
       ...process,
       env: { ...context.env, ...env },
       key: request.key,
@@ -31,6 +31,8 @@ export async function runStepProcess<K extends StepKind>(
       signal,
       onStart: (pid) => context.heartbeat({ pid }),
     });
+    if (result.killedBy !== null) await cancelJobs(context);
+    return result;
   } catch (error) {
     if (error instanceof MissingExecutableError) throw new StepError('missing_executable', error.message);
     if (signal.aborted && isOurs(signal.reason))
