@@ -15,7 +15,15 @@ const DYNAMIC_CONFIG = {
 };
 const SQLITE_PRAGMAS = { journal_mode: 'WAL', synchronous: 'NORMAL' };
 
-const namespaceOf = () => loadClientConnectConfig().namespace ?? 'default';
+/** As every client of this environment reads it: `TEMPORAL_*`, then temporal.toml. */
+function clientConfigOf(environment: NodeJS.ProcessEnv) {
+  const set = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return loadClientConnectConfig({ overrideEnvVars: Object.fromEntries(set) });
+}
+
+function namespaceOf(environment: NodeJS.ProcessEnv): string {
+  return clientConfigOf(environment).namespace ?? 'default';
+}
 
 /** Temporal's dev server and its Web UI, one process; its data stays in one SQLite file. */
 export const temporal: Service = {
@@ -27,8 +35,8 @@ export const temporal: Service = {
   after: [],
   startWithinMs: 60_000,
   stopWithinMs: 10_000,
-  providedAt: () => loadClientConnectConfig().connectionOptions.address ?? null,
-  launch({ config }, [port, uiPort]) {
+  providedAt: (environment) => clientConfigOf(environment).connectionOptions.address ?? null,
+  launch({ config, environment }, [port, uiPort]) {
     const folder = path.join(config.stateDir, 'temporal');
     const dynamicConfig = Object.entries(DYNAMIC_CONFIG).map(
       ([key, value]) => `--dynamic-config-value=${key}=${value}`,
@@ -38,7 +46,14 @@ export const temporal: Service = {
       program: findTemporal(),
       args: [
         ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort)],
-        ...['--db-filename', path.join(folder, 'temporal.db'), '--namespace', namespaceOf(), '--log-level', 'warn'],
+        ...[
+          '--db-filename',
+          path.join(folder, 'temporal.db'),
+          '--namespace',
+          namespaceOf(environment),
+          '--log-level',
+          'warn',
+        ],
         ...dynamicConfig,
         ...pragmas,
       ],
@@ -46,10 +61,12 @@ export const temporal: Service = {
     };
   },
   /** Asked through the Web UI, so that one answer speaks for both. */
-  isHealthy: (_, { ports: [, uiPort] }) => answersOk(`http://127.0.0.1:${uiPort}/api/v1/namespaces/${namespaceOf()}`),
-  async prepare(_, { ports: [port] }) {
+  isHealthy({ environment }, { ports: [, uiPort] }) {
+    return answersOk(`http://127.0.0.1:${uiPort}/api/v1/namespaces/${namespaceOf(environment)}`);
+  },
+  async prepare({ environment }, { ports: [port] }) {
     // Loaded late: the SDK takes its time, and a stack that is up doesn't need it.
     const { prepareNamespace } = await import('../temporal-namespace.js');
-    await prepareNamespace(`127.0.0.1:${port}`, namespaceOf());
+    await prepareNamespace(`127.0.0.1:${port}`, namespaceOf(environment));
   },
 };
