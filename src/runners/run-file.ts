@@ -60,7 +60,8 @@ export class RunFiles {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw error;
     }
-    return runRecordSchema.parse(JSON.parse(text));
+    // Torn only if the machine itself went down while it was written, and then nothing runs any more.
+    return text === '' ? null : runRecordSchema.parse(JSON.parse(text));
   }
 
   private fileOf(key: string): string {

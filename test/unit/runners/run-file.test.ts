@@ -47,5 +47,6 @@ test('keys that look alike as file names have a note each, inside the folder', (
 
 test('what a crash left half written is no note', () => {
   writeFileSync(path.join(stateDir, 'runs', 'a-12345678.json.99'), '{"key":');
+  writeFileSync(path.join(stateDir, 'runs', 'b-12345678.json'), '');
   expect(files.all()).toEqual([]);
 });
