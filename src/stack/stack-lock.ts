@@ -4,6 +4,8 @@ import { setTimeout } from 'node:timers/promises';
 import lockfile from 'proper-lockfile';
 
 const RETRY_MS = 200;
+/** How long a command that was killed keeps the next one waiting. */
+const STALE_MS = 5000;
 
 /** Runs `work` while no other `stack up` or `stack down` of the same state folder is under way; says when it has to wait. */
 export async function withStackLock<T>(
@@ -24,6 +26,7 @@ export async function withStackLock<T>(
 async function takeLock(stateDir: string, log: (line: string) => void, signal: AbortSignal | undefined) {
   const options = {
     lockfilePath: path.join(stateDir, 'stack.lock'),
+    stale: STALE_MS,
     onCompromised: (error: Error) => log(`Another command may have taken over the stack meanwhile: ${error.message}`),
   };
   for (let waiting = false; ; waiting = true) {
