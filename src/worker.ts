@@ -64,6 +64,8 @@ export async function runWorker(config: Config): Promise<void> {
       },
     }),
     maxConcurrentActivityTaskExecutions: config.maxSteps,
+    // A worker that was killed keeps its sticky tasks for as long as this: a restart should not wait for it.
+    stickyQueueScheduleToStartTimeout: '1 second',
     maxHeartbeatThrottleInterval: '1 second',
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
