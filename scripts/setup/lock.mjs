@@ -23,7 +23,7 @@ export async function takeLock(onWait) {
   while (!tryLock()) {
     const other = inspect();
     if (other?.stale) {
-      takeOver(other.id);
+      await takeOver(other.id);
       continue;
     }
     if (other && !said) {
@@ -85,7 +85,7 @@ function readOwner() {
 }
 
 /** Moves a stale lock away. Two that do so at once could move a fresh one: then it is put back. */
-function takeOver(id) {
+async function takeOver(id) {
   const aside = `${lock}.${process.pid}`;
   try {
     renameSync(lock, aside);
@@ -99,7 +99,9 @@ function takeOver(id) {
   }
   for (const file of readdirSync(aside)) {
     const pid = Number(/^command\.(\d+)$/.exec(file)?.[1]);
-    if (pid && startTime(pid) === readFileSync(commandFile(aside, pid), 'utf8')) endGroup(pid, 'SIGKILL');
+    if (!pid || startTime(pid) !== readFileSync(commandFile(aside, pid), 'utf8')) continue;
+    endGroup(pid, 'SIGKILL');
+    while (startTime(pid) !== null) await sleep(20);
   }
   rmSync(aside, { recursive: true, force: true });
 }

@@ -1,14 +1,4 @@
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -95,8 +85,11 @@ test('lets two at once in one after the other', async () => {
 test('takes over at once from one that was killed, and ends what that left running', async () => {
   const [first, second] = [path.join(checkout, 'first'), path.join(checkout, 'second')];
   const killed = useLock(first, 600);
-  const command = () => (existsSync(`${first}.pid`) ? Number(readFileSync(`${first}.pid`, 'utf8')) : 0);
-  while (command() === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  const textOf = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '');
+  const command = () => Number(textOf(`${first}.pid`));
+  // Killed before the lock knows of the command, it would leave it running.
+  const note = () => textOf(path.join(checkout, `.dayfill/setup.lock/command.${command()}`));
+  while (command() === 0 || note() === '') await new Promise((resolve) => setTimeout(resolve, 20));
   killed.kill('SIGKILL');
   await killed;
   expect(startTimeOf(command())).not.toBeNull();
