@@ -12,6 +12,7 @@ import { TASK_QUEUE } from './contracts/ids.js';
 import { SEARCH_ATTRIBUTE_NAMES } from './contracts/search-attributes.js';
 import { loadPipeline } from './pipeline/load.js';
 import { createRunner } from './runners/create-runner.js';
+import { prepareDagsterHome } from './runners/dagster-home.js';
 import { bigQueryClients } from './warehouse/bigquery.js';
 import { cancelLabelledJobs } from './warehouse/jobs.js';
 import { openLedger } from './warehouse/ledger.js';
@@ -42,6 +43,7 @@ export async function runWorker(config: Config): Promise<void> {
 
   const runner = createRunner({ stateDir: config.stateDir, logger });
   await runner.sweep();
+  prepareDagsterHome(config.stateDir);
   const clients = bigQueryClients(config);
   const { project, dataset, location } = config.ledger;
   const connection = await NativeConnection.connect(temporalConnectConfig(config).connectionOptions);
