@@ -16,7 +16,7 @@ export const ENVIRONMENT_VARIABLES = {
   DAYFILL_LEDGER:
     'Project and dataset of the ledger, e.g. my-project.dayfill. Default on the emulator: dayfill-local.dayfill',
   DAYFILL_LOCATION: 'BigQuery location of the ledger. Default: US',
-  DAYFILL_LOG_LEVEL: 'Level of the worker’s log: debug, info, warn, error. Default: info',
+  DAYFILL_LOG_LEVEL: 'How much the worker logs: debug, info, warn, error. Default: info',
   DAYFILL_MAX_STEPS: 'Steps that one worker runs at once. Default: 20',
   TEMPORAL_ADDRESS: 'Temporal server. Default: temporal.toml, else the embedded stack',
   TEMPORAL_NAMESPACE: 'Temporal namespace. Default: default',

@@ -1,0 +1,67 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { ENVIRONMENT_VARIABLES, loadConfig } from '../../../src/config.js';
+import { backfillInputSchema } from '../../../src/contracts/backfill.js';
+import { decisionSchema } from '../../../src/contracts/decision.js';
+import { backfillId } from '../../../src/contracts/ids.js';
+import { STEP_KINDS } from '../../../src/contracts/step.js';
+import { loadPipeline } from '../../../src/pipeline/load.js';
+
+const ROOT = process.cwd();
+const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
+const documents = [
+  'README.md',
+  'CHANGELOG.md',
+  ...readdirSync(path.join(ROOT, 'docs')).map((name) => `docs/${name}`),
+].filter((name) => name.endsWith('.md'));
+
+describe('the documents match the code', () => {
+  const world = mkdtempSync(path.join(tmpdir(), 'dayfill-docs-'));
+  afterAll(() => rmSync(world, { recursive: true, force: true }));
+
+  it('shows a pipeline file that the loader takes as it stands', () => {
+    const yaml = /```yaml\n(pipeline: orders[\s\S]*?)```/.exec(read('docs/pipelines.md'))![1]!;
+    const pipeline = path.join(world, 'project/pipelines/orders');
+    mkdirSync(path.join(pipeline, 'fixes'), { recursive: true });
+    writeFileSync(path.join(pipeline, 'pipeline.yaml'), yaml);
+    writeFileSync(path.join(pipeline, 'fixes/drop_doubles.sql'), 'select 1');
+    mkdirSync(path.join(world, 'project/dbt'));
+    for (const venv of ['project/.venv', 'project/default']) {
+      mkdirSync(path.join(world, venv, 'bin'), { recursive: true });
+      writeFileSync(path.join(world, venv, 'bin/python'), '', { mode: 0o755 });
+    }
+    const defaultVenv = path.join(world, 'project/default');
+    const definition = loadPipeline(path.join(world, 'project/pipelines'), 'orders', { defaultVenv });
+    expect(definition.steps.map(({ id }) => id)).toEqual(['load', 'build']);
+    expect(definition.steps[1]!.remedies[0]).toMatchObject({ id: 'drop-doubles', then: 'retry', attempts: 1 });
+  });
+
+  it('describes every step kind and every setting', () => {
+    for (const kind of STEP_KINDS) expect(read('docs/pipelines.md')).toContain(`| \`${kind}\` |`);
+    for (const [name, meaning] of Object.entries(ENVIRONMENT_VARIABLES)) {
+      expect(read('docs/operations.md')).toContain(`| \`${name}\` | ${meaning} |`);
+    }
+  });
+
+  it('gives temporal lines whose ids and inputs the workflows take', () => {
+    const lines = read('README.md').split('\n');
+    const start = lines.find((line) => line.startsWith('temporal workflow start'))!;
+    const input = backfillInputSchema.parse(JSON.parse(/-i '(.*)'/.exec(start)![1]!));
+    expect(start).toContain(`-w ${backfillId(input.pipeline)} `);
+    const update = lines.find((line) => line.startsWith('temporal workflow update'))!;
+    expect(decisionSchema.parse(JSON.parse(/-i '(.*)'/.exec(update)![1]!)).action).toBe('retry');
+  });
+
+  it.each(documents)('%s links only to what is there', (document) => {
+    const links = [...read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1]!);
+    for (const link of links) expect(() => readFileSync(path.join(ROOT, path.dirname(document), link))).not.toThrow();
+    expect(read(document)).not.toMatch(/\/root\/|\/home\/|\/tmp\//);
+  });
+
+  it('ships pipelines that are valid but for the Python environment, which setup makes', () => {
+    const { venv } = loadConfig({ ...process.env }, ROOT);
+    expect(loadPipeline(path.join(ROOT, 'pipelines'), 'talbots', { defaultVenv: venv }).steps).toHaveLength(2);
+  });
+});
