@@ -2,9 +2,9 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Client } from '@temporalio/client';
+import { type Client, isGrpcServiceError } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { createActivities } from './activities/index.js';
 import { connectClient, temporalConnectConfig } from './client/connection.js';
 import { type Config, loadConfig } from './config.js';
@@ -19,6 +19,9 @@ import { openLedger } from './warehouse/ledger.js';
 
 /** How long steps under way get to stop when the worker is asked to. */
 const SHUTDOWN_GRACE = '10 seconds';
+
+/** gRPC codes PERMISSION_DENIED and UNIMPLEMENTED. */
+const UNTOLD = new Set([7, 12]);
 
 /** Says that a worker cannot start, and what to do. */
 export class WorkerStartError extends Error {
@@ -39,7 +42,7 @@ export async function runWorker(config: Config): Promise<void> {
     }),
   });
   const { client, namespace } = await connectClient(config);
-  await requireSearchAttributes(client, namespace);
+  await requireSearchAttributes(client, namespace, logger);
 
   const runner = createRunner({ stateDir: config.stateDir, logger });
   await runner.sweep();
@@ -83,14 +86,26 @@ export async function runWorker(config: Config): Promise<void> {
 }
 
 /** A worker whose attributes the server does not know would fail every workflow task. */
-async function requireSearchAttributes(client: Client, namespace: string): Promise<void> {
-  const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace });
-  const missing = SEARCH_ATTRIBUTE_NAMES.filter((name) => customAttributes?.[name] === undefined);
+async function requireSearchAttributes(client: Client, namespace: string, logger: Logger): Promise<void> {
+  const known = await knownSearchAttributes(client, namespace, logger);
+  const missing = SEARCH_ATTRIBUTE_NAMES.filter((name) => known !== null && !known.has(name));
   if (missing.length === 0) return;
   const names = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
   throw new WorkerStartError(
     `The namespace "${namespace}" lacks search attributes; add them with: temporal operator search-attribute create --namespace ${namespace} ${names}`,
   );
+}
+
+/** Null where the server does not tell, as Temporal Cloud does not. */
+async function knownSearchAttributes(client: Client, namespace: string, logger: Logger): Promise<Set<string> | null> {
+  try {
+    const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace });
+    return new Set(Object.keys(customAttributes ?? {}));
+  } catch (error) {
+    if (!isGrpcServiceError(error) || !UNTOLD.has(error.code)) throw error;
+    logger.warn({ needed: SEARCH_ATTRIBUTE_NAMES }, 'the server does not tell its search attributes; these are needed');
+    return null;
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

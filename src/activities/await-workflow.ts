@@ -12,8 +12,9 @@ export function awaitWorkflowActivity(client: Client): WorkflowActivities {
       const context = Context.current();
       const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
       try {
-        await Promise.race([client.workflow.getHandle(workflowId).result(), context.cancelled]);
+        await client.withAbortSignal(context.cancellationSignal, () => client.workflow.getHandle(workflowId).result());
       } catch (error) {
+        context.cancellationSignal.throwIfAborted();
         if (!(error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError)) throw error;
       } finally {
         clearInterval(beat);
