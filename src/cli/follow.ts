@@ -5,9 +5,11 @@ import type { Dayfill } from '../client/open.js';
 import type { BackfillHandle } from '../client/start.js';
 import { backfillProgress, stepProgress } from '../client/status.js';
 import type { Progress } from '../contracts/backfill.js';
+import { progressQuery } from '../contracts/messages.js';
 import { sentence } from './tables.js';
 
 const POLL_MS = 500;
+const LAST_ANSWER_MS = 5000;
 
 /** How following ended: the backfill did, or something waits and the caller did not want to wait with it. */
 export type FollowEnd = { ended: true; failure: string | null } | { ended: false };
@@ -48,6 +50,10 @@ export async function followBackfill(
       told.outage(error instanceof StateError ? error.message : `No answer (${sentence((error as Error).message)}).`);
     }
   }
+  // The last day's end came together with the backfill's. The outcome is known without it, should no worker answer.
+  const asked = dayfill.temporal.withDeadline(Date.now() + LAST_ANSWER_MS, () => handle.query(progressQuery));
+  const last = await asked.catch(() => null);
+  if (last !== null) told.progress(last);
   told.clear();
   return end;
 }
