@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type BackfillStatus, ON_FAILURE, type OnFailure, type PartitionStatus } from './status.js';
+import { type BackfillStatus, ON_FAILURE, type OnFailure, PARTITION_STATUSES, type PartitionStatus } from './status.js';
 
 const key = z.string().min(1).max(40);
 /** Refuses anything that could not stand in a workflow id, a path or a label. */
@@ -57,12 +57,17 @@ export interface Plan {
   onFailure: OnFailure;
 }
 
+const partitionReportSchema = z.strictObject({
+  status: z.enum(PARTITION_STATUSES),
+  step: z.string().nullable(),
+  failure: z.strictObject({ id: z.string(), message: z.string() }).nullable(),
+});
 /** What the parent knows of a partition that has a workflow right now. */
-export interface PartitionReport {
-  status: PartitionStatus;
-  step: string | null;
-  failure: { id: string; message: string } | null;
-}
+export type PartitionReport = z.infer<typeof partitionReportSchema>;
+
+/** What a partition tells its backfill. */
+export const partitionChangeSchema = z.strictObject({ partition: key, report: partitionReportSchema });
+export type PartitionChange = z.infer<typeof partitionChangeSchema>;
 
 /** Result of the query `progress`. */
 export interface Progress {

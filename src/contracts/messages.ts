@@ -1,5 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { AddInput, AddReceipt, PartitionReport, Progress } from './backfill.js';
+import type { AddInput, AddReceipt, PartitionChange, Progress } from './backfill.js';
 import type { Decision, DecisionReceipt } from './decision.js';
 import type { PartitionState } from './partition.js';
 
@@ -11,8 +11,7 @@ export const drainSignal = defineSignal('drain');
 export const addUpdate = defineUpdate<AddReceipt, [AddInput]>('add');
 export const progressQuery = defineQuery<Progress>('progress');
 /** From a partition to its backfill, when its status changes between start and end. */
-export const partitionChangedSignal =
-  defineSignal<[{ partition: string; report: PartitionReport }]>('partitionChanged');
+export const partitionChangedSignal = defineSignal<[PartitionChange]>('partitionChanged');
 
 /** To a partition. */
 export const resolveUpdate = defineUpdate<DecisionReceipt, [Decision]>('resolve');

@@ -85,8 +85,10 @@ export class BackfillProgress {
     if (this.carry.live[partition] === undefined) return;
     this.carry.live[partition] = report;
     if (report.status === 'waiting' && this.carry.onFailure === 'park') this.parked.add(partition);
-    if (report.status !== 'waiting' && report.status !== 'running')
-      this.end(partition, report.status, null, Date.now());
+    if (report.status !== 'waiting' && report.status !== 'running') {
+      const failure = report.status === 'failed' ? `${partition} failed and was not healed.` : null;
+      this.end(partition, report.status, failure, Date.now());
+    }
     this.version += 1;
   }
 

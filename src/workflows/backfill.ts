@@ -9,13 +9,21 @@ import {
   continueAsNew,
   executeChild,
   isCancellation,
+  log,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { addInputSchema, type BackfillInput, type BackfillResult, backfillInputSchema } from '../contracts/backfill.js';
+import {
+  addInputSchema,
+  type BackfillInput,
+  type BackfillResult,
+  backfillInputSchema,
+  type Plan,
+  partitionChangeSchema,
+} from '../contracts/backfill.js';
 import { firstIssue } from '../contracts/decision.js';
 import { backfillId, partitionId, variantName } from '../contracts/ids.js';
 import {
@@ -89,11 +97,15 @@ class BackfillRun {
     setHandler(drainSignal, async () => (await this.ready()).set({ draining: true }), {
       description: 'Finish what runs, start no other, then end.',
     });
-    setHandler(partitionChangedSignal, async ({ partition: key, report }) => (await this.ready()).report(key, report));
+    setHandler(partitionChangedSignal, async (change) => {
+      const parsed = partitionChangeSchema.safeParse(change);
+      if (parsed.success) (await this.ready()).report(parsed.data.partition, parsed.data.report);
+      else log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+    });
     setHandler(progressQuery, () => (this.current ?? this.planning).progress(), {
       description: 'Pending, live and ended partitions.',
     });
-    setHandler(addUpdate, async (add) => (await this.ready()).add(await planMore(this.input, add)), {
+    setHandler(addUpdate, async (add) => (await this.ready()).add(await planOrRefusal(planMore(this.input, add))), {
       validator: (add) => {
         const parsed = addInputSchema.safeParse(add);
         if (!parsed.success) throw new Error(`The partitions to add are not usable: ${firstIssue(parsed.error)}.`);
@@ -111,12 +123,11 @@ class BackfillRun {
 
   async planned(): Promise<void> {
     upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: variantName(this.input.pipeline, this.input.vars) }]);
-    try {
-      this.current ??= BackfillProgress.planned(await plan(this.input), this.input.order ?? 'asc', new Date());
-    } catch (error) {
-      const cause = error instanceof ActivityFailure ? error.cause : undefined;
-      throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;
-    }
+    this.current ??= BackfillProgress.planned(
+      await planOrRefusal(plan(this.input)),
+      this.input.order ?? 'asc',
+      new Date(),
+    );
   }
 
   /** Messages may come while the plan is being made. */
@@ -127,7 +138,8 @@ class BackfillRun {
 
   /** Starts a partition; its end is told to the progress, whatever it is. */
   start(key: string): void {
-    const scope = new CancellationScope({ cancellable: false });
+    const shield = new CancellationScope({ cancellable: false });
+    const scope = new CancellationScope({ cancellable: true, parent: shield });
     const ended = scope
       .run(() => this.run(key))
       .catch((error) => {
@@ -207,5 +219,15 @@ class BackfillRun {
       nonRetryable: true,
       details: [result],
     });
+  }
+}
+
+/** @throws the one sentence of a plan that was refused, rather than that an activity failed. */
+async function planOrRefusal(planning: Promise<Plan>): Promise<Plan> {
+  try {
+    return await planning;
+  } catch (error) {
+    const cause = error instanceof ActivityFailure ? error.cause : undefined;
+    throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;
   }
 }

@@ -34,9 +34,8 @@ export function backfillDetails(progress: Progress, now: Date): string {
   if (ended.length > 0) {
     const each = progress.endedMs / ended.length;
     const left = progress.total - ended.length;
-    lines.push('', `${(each / 1000).toFixed(1)} s each`);
-    if (left > 0)
-      lines.push(`, about ${new Date(now.getTime() + left * each).toISOString().slice(0, 16)}Z at this rate`);
+    const end = new Date(now.getTime() + left * each).toISOString().slice(0, 16);
+    lines.push('', `${(each / 1000).toFixed(1)} s each${left > 0 ? `, done about ${end}Z at this rate` : ''}`);
   }
   const waiting = Object.entries(progress.live).filter(([, report]) => report.status === 'waiting');
   if (waiting.length > 0) lines.push('', 'Waiting for someone:');

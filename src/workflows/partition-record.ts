@@ -52,6 +52,10 @@ export class PartitionRecord {
     return this.decisions.length > 0 || [...this.outcomes.values()].some((outcome) => outcome.remedies.length > 0);
   }
 
+  get waiting(): boolean {
+    return this.status === 'waiting';
+  }
+
   get skippedAStep(): boolean {
     return [...this.outcomes.values()].some((outcome) => outcome.status === 'skipped');
   }

@@ -11,11 +11,11 @@ import type { Failure } from '../contracts/failure.js';
 import { partitionId, stepKey } from '../contracts/ids.js';
 import { stateQuery } from '../contracts/messages.js';
 import {
-  BAD_INPUT,
   PARTITION_FAILED,
   type PartitionInput,
   type PartitionResult,
   partitionInputSchema,
+  type RemedyPlan,
   type RenderedPartition,
   type RenderedStep,
 } from '../contracts/partition.js';
@@ -43,7 +43,8 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
   setHandler(stateQuery, () => record.state(), { description: 'Status, steps and the failure that waits.' });
   try {
     const status = await run.steps();
-    await record.end(status);
+    // A day that is done stays done, whoever cancels it now.
+    await CancellationScope.nonCancellable(() => record.end(status));
     return result(input, status);
   } catch (error) {
     if (isCancellation(error)) {
@@ -99,9 +100,11 @@ class PartitionRun {
     return this.record.healed ? 'fixed' : 'succeeded';
   }
 
-  /** The step under way was cut off: kept as its failure. */
+  /** The step under way was cut off: kept as its failure, unless it waits with one of its own. */
   noteCancellation(): void {
-    this.record.addFailure(this.current, plainFailure('cancelled', 'The run was cancelled.'), 0);
+    if (!this.record.waiting) {
+      this.record.addFailure(this.current, plainFailure('cancelled', 'The run was cancelled.'), 0);
+    }
     this.record.endStep(this.current, 'failed');
   }
 
@@ -131,7 +134,7 @@ class PartitionRun {
       let failure = await this.attempt(id);
       if (failure === null) return this.endAt(id, healed ? 'fixed' : 'succeeded');
 
-      const remedies = await matchRemedies(this.input, id, failure, this.record.usedRemedies(id));
+      const remedies = await this.remediesFor(id, failure);
       if (remedies !== null) {
         healed = true;
         this.record.addRemedies(id, remedies.ids);
@@ -158,9 +161,17 @@ class PartitionRun {
       this.record.load(this.rendered);
       return null;
     } catch (error) {
-      const cause = error instanceof Error ? error.cause : undefined;
-      if (cause instanceof ApplicationFailure && cause.type === BAD_INPUT) throw badInput(cause.message);
       return this.record.addFailure(stepId, stepFailureOf(error), 0);
+    }
+  }
+
+  /** A pipeline file that cannot be read just now has no remedies: the person who is asked reads it anew. */
+  private async remediesFor(id: string, failure: Failure): Promise<RemedyPlan | null> {
+    try {
+      return await matchRemedies(this.input, id, failure, this.record.usedRemedies(id));
+    } catch (error) {
+      log.warn('the remedies could not be looked up', { reason: stepFailureOf(error).message });
+      return null;
     }
   }
 

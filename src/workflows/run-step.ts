@@ -13,7 +13,7 @@ import type {
   WorkflowActivities,
 } from '../contracts/activities.js';
 import type { FailureKind, StepFailure } from '../contracts/failure.js';
-import type { RenderedStep } from '../contracts/partition.js';
+import { BAD_INPUT, type RenderedStep } from '../contracts/partition.js';
 import type { StepRequest, StepResult } from '../contracts/step.js';
 
 /** Reading a pipeline file is quick and needs no retry by the server: a local activity costs no round trip. */
@@ -66,7 +66,8 @@ export function stepFailureOf(error: unknown): StepFailure {
   if (cause instanceof ApplicationFailure) {
     const detail = cause.details?.[0] as StepFailure | undefined;
     if (detail?.kind !== undefined) return detail;
-    return plainFailure(cause.type === 'pipeline' ? 'pipeline' : 'internal', cause.message);
+    const isPipeline = cause.type === 'pipeline' || cause.type === BAD_INPUT;
+    return plainFailure(isPipeline ? 'pipeline' : 'internal', cause.message);
   }
   return plainFailure('internal', cause instanceof Error ? cause.message : String(cause));
 }
