@@ -21,7 +21,12 @@ export function temporalConnectConfig(config: Config) {
 export async function connectClient(config: Config): Promise<{ client: Client; namespace: string }> {
   const { connectionOptions, namespace } = temporalConnectConfig(config);
   try {
-    const connection = await Connection.connect({ ...connectionOptions, connectTimeout: '5 seconds' });
+    const connection = await Connection.connect({
+      ...connectionOptions,
+      connectTimeout: '5 seconds',
+      // A server that is back is to be noticed at once: by default it is left alone for up to two minutes.
+      channelArgs: { 'grpc.max_reconnect_backoff_ms': 1000 },
+    });
     return { client: new Client({ connection, namespace }), namespace };
   } catch (cause) {
     throw new NoTemporalError(
