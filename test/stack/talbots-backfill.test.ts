@@ -177,6 +177,11 @@ test('a failure that no remedy knows holds the line until it is answered', async
   const { rows } = await dayfillJson(stack, 'ledger', 'talbots', '--from', DEFECT, '--to', DEFECT);
   expect(rows.map(({ status }: { status: string }) => status)).toEqual(['waiting', 'fixed']);
   expect(rows[1].decisions).toEqual([
-    expect.objectContaining({ action: 'retry', note: 'the file was sent again', decidedBy: 'ann', failure: failure.id }),
+    expect.objectContaining({
+      action: 'retry',
+      note: 'the file was sent again',
+      decidedBy: 'ann',
+      failure: failure.id,
+    }),
   ]);
 }, 300_000);
