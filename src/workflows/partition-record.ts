@@ -90,7 +90,8 @@ export class PartitionRecord {
     outcome.log = failure.log ?? outcome.log;
     outcome.failure = {
       ...failure,
-      id: `${workflowInfo().runId.slice(0, 8)}-${this.failures}`,
+      // The end of a run id is random; its beginning is the time, which runs of the same minute share.
+      id: `${workflowInfo().runId.slice(-8)}-${this.failures}`,
       fingerprint: shortHash(
         JSON.stringify([stepId, failure.kind, failure.tests, normalisedMessage(failure.message)]),
         12,
