@@ -152,6 +152,24 @@ describe('what is not a decision', () => {
     expect(pipeline.began()).toEqual([`${D16}.crm`, `${D16}.crm`, `${D16}.identity`]);
   });
 
+  test('a decision on the failure of an earlier run of the day changes nothing', async () => {
+    const pipeline = commands.pipeline('stale');
+    pipeline.break(`${D16}.crm`);
+    const first = await pipeline.startDay(D16);
+    const before = await pipeline.waiting(D16);
+    await pipeline.resolve(D16, { action: 'abort' });
+    await failureOf(first);
+    await pipeline.startDay(D16);
+    const failure = await pipeline.waiting(D16, before);
+
+    expect(failure.fingerprint).toBe(before.fingerprint);
+    expect(await rejection(pipeline.resolve(D16, { action: 'skip', failure: before.id }))).toBe(
+      `The decision answers failure "${before.id}", but "${failure.id}" is waiting.`,
+    );
+    await pipeline.resolve(D16, { action: 'skip', failure: failure.id });
+    expect(await pipeline.day(D16).result()).toMatchObject({ status: 'skipped' });
+  });
+
   test('of two decisions on the same failure one counts, and the other is told so', async () => {
     const pipeline = commands.pipeline('twice');
     pipeline.break(`${D16}.crm`);
