@@ -63,9 +63,16 @@ const environmentSchema = z.object({
     .string()
     .regex(/^[a-z][a-z0-9-]{4,28}[a-z0-9]\.[A-Za-z0-9_]+$/, 'expected project.dataset, e.g. my-project.dayfill')
     .optional(),
-  DAYFILL_LOCATION: z.string().min(1).default('US'),
-  DAYFILL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-  DAYFILL_MAX_STEPS: z.coerce.number().int().min(1).max(1000).default(20),
+  DAYFILL_LOCATION: z
+    .string()
+    .regex(/^[A-Za-z][A-Za-z0-9-]*$/, 'expected a BigQuery location, e.g. US')
+    .default('US'),
+  DAYFILL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error'], 'expected debug, info, warn or error').default('info'),
+  DAYFILL_MAX_STEPS: z
+    .string()
+    .regex(/^([1-9]\d{0,2}|1000)$/, 'expected a whole number from 1 to 1000')
+    .default('20')
+    .transform(Number),
 });
 
 /**
@@ -106,6 +113,14 @@ export function stackFile(stateDir: string): string {
 
 const stackFileSchema = z.object({ services: z.array(z.object({ name: z.string(), address: z.string() })) });
 
+function parsedStackFile(file: string, text: string): z.output<typeof stackFileSchema> {
+  try {
+    return stackFileSchema.parse(JSON.parse(text));
+  } catch {
+    throw new ConfigError(`${file} is damaged: end what it started, remove it, and run "dayfill stack up".`);
+  }
+}
+
 function readStackAddresses(stateDir: string): StackAddresses {
   let text: string;
   try {
@@ -114,7 +129,7 @@ function readStackAddresses(stateDir: string): StackAddresses {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
-  const { services } = stackFileSchema.parse(JSON.parse(text));
+  const { services } = parsedStackFile(stackFile(stateDir), text);
   const address = (name: string) => services.find((service) => service.name === name)?.address;
   return {
     temporal: address('temporal'),

@@ -85,11 +85,22 @@ async function startOrFind(
     } catch (error) {
       if (statusOf(error) !== 409) throw error;
       const job = bigquery.job(jobId, location === undefined ? {} : { location });
-      const [{ status }] = await job.getMetadata();
-      const failedForNow = status.errorResult !== undefined && isTransientWarehouseError(status.errorResult);
-      if (!failedForNow) return { job, reused: true };
+      if (!(await hasFailedForNow(job, error))) return { job, reused: true };
     }
   }
+}
+
+/**
+ * Whether a job ended with an error that another one may not have. One that was stopped was so by an attempt that lost
+ * its worker: a step that someone cancelled is not tried again.
+ * @throws the conflict itself when it is about no job: a statement can find a table already there.
+ */
+async function hasFailedForNow(job: Job, conflict: unknown): Promise<boolean> {
+  const [{ status }] = await job.getMetadata().catch((error: unknown) => {
+    throw statusOf(error) === 404 ? conflict : error;
+  });
+  const { errorResult } = status;
+  return errorResult !== undefined && (errorResult.reason === 'stopped' || isTransientWarehouseError(errorResult));
 }
 
 /** The same for every attempt at one activity, another for the next one: a decided retry runs its query again. */

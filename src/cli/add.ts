@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { addToBackfill } from '../client/start.js';
+import { addToBackfill, checkBackfill } from '../client/start.js';
 import { keyList, printJson, selection, withDayfill } from './options.js';
 
 interface AddOptions {
@@ -20,11 +20,14 @@ export function addCommand(): Command {
     .option('--json', 'print one JSON document: {"pipeline","added":[…],"skipped":[…]}')
     .addHelpText('after', '\nExample:\n  dayfill add talbots --from 2025-07-21 --to 2025-07-25')
     .action((pipeline: string, options: AddOptions) =>
-      withDayfill(async (dayfill) => {
-        const receipt = await addToBackfill(dayfill, pipeline, selection(options));
-        if (options.json) return printJson({ pipeline, ...receipt });
-        for (const { partition, reason } of receipt.skipped) console.log(`${partition} was not added: ${reason}`);
-        for (const partition of receipt.added) console.log(`${partition} added`);
-      }),
+      withDayfill(
+        async (dayfill) => {
+          const receipt = await addToBackfill(dayfill, pipeline, selection(options));
+          if (options.json) return printJson({ pipeline, ...receipt });
+          for (const { partition, reason } of receipt.skipped) console.log(`${partition} was not added: ${reason}`);
+          for (const partition of receipt.added) console.log(`${partition} added`);
+        },
+        (files) => checkBackfill(files, { pipeline, ...selection(options) }),
+      ),
     );
 }

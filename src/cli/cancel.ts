@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { checkKnown } from '../client/pipelines.js';
 import { cancelBackfill } from '../client/start.js';
 import { withDayfill } from './options.js';
 
@@ -11,9 +12,12 @@ export function cancelCommand(): Command {
     .option('--now', 'at once: the step under way is stopped')
     .addHelpText('after', '\nExamples:\n  dayfill cancel talbots\n  dayfill cancel talbots --now')
     .action((pipeline: string, options: { now?: true }) =>
-      withDayfill(async (dayfill) => {
-        await cancelBackfill(dayfill, pipeline, options.now ? 'now' : 'drain');
-        console.log(`${pipeline} ends ${options.now ? 'now' : 'after the partition under way'}.`);
-      }),
+      withDayfill(
+        async (dayfill) => {
+          await cancelBackfill(dayfill, pipeline, options.now ? 'now' : 'drain');
+          console.log(`${pipeline} ends ${options.now ? 'now' : 'after the partition under way'}.`);
+        },
+        (files) => checkKnown(files, pipeline),
+      ),
     );
 }

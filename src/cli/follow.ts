@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
-import { StateError } from '../client/errors.js';
+import { NoWorkerError, StateError } from '../client/errors.js';
 import type { Dayfill } from '../client/open.js';
 import type { BackfillHandle } from '../client/start.js';
 import { backfillProgress, stepProgress } from '../client/status.js';
+import { workerPolls } from '../client/workers.js';
 import type { Progress } from '../contracts/backfill.js';
 import { progressQuery } from '../contracts/messages.js';
 import { sentence } from './tables.js';
@@ -11,28 +12,37 @@ import { sentence } from './tables.js';
 const POLL_MS = 500;
 const LAST_ANSWER_MS = 5000;
 
-/** How following ended: the backfill did, or something waits and the caller did not want to wait with it. */
-export type FollowEnd = { ended: true; failure: string | null } | { ended: false };
+/** How following ended: the backfill did, something waits and the caller did not want to wait with it, or `signal`. */
+export type FollowEnd = { why: 'ended'; failure: string | null } | { why: 'waiting' } | { why: 'interrupted' };
+
+export interface FollowOptions {
+  untilWaiting: boolean;
+  /** Where lines go; stderr when stdout is for JSON. */
+  out: NodeJS.WriteStream;
+  /** Ends the following, not the backfill. */
+  signal: AbortSignal;
+}
 
 /**
  * Follows a backfill: a live line on a terminal, a line per change elsewhere. Outages are waited for, since the backfill
  * goes on without us.
- * @param out where lines go; stderr when stdout is for JSON.
  */
 export async function followBackfill(
   dayfill: Dayfill,
   handle: BackfillHandle,
-  { untilWaiting, out }: { untilWaiting: boolean; out: NodeJS.WriteStream },
+  { untilWaiting, out, signal }: FollowOptions,
 ): Promise<FollowEnd> {
   const pipeline = handle.workflowId.slice('backfill/'.length);
   const told = new Teller(out);
   let end: FollowEnd | null = null;
   const following = new AbortController();
-  const closed = ending(dayfill, handle, following.signal).then((value) => {
+  const closed = ending(dayfill, handle, AbortSignal.any([following.signal, signal])).then((value) => {
     end = value;
   });
+  if (!(await workerPolls(dayfill).catch(() => true))) told.outage(new NoWorkerError().message);
   while (end === null) {
     await Promise.race([closed, setTimeout(POLL_MS)]);
+    if (signal.aborted) break;
     try {
       const progress = await backfillProgress(dayfill, pipeline);
       if (progress === null) continue;
@@ -44,11 +54,16 @@ export async function followBackfill(
         following.abort();
         await closed;
         told.clear();
-        return { ended: false };
+        return { why: 'waiting' };
       }
     } catch (error) {
       told.outage(error instanceof StateError ? error.message : `No answer (${sentence((error as Error).message)}).`);
     }
+  }
+  if (end === null || signal.aborted) {
+    await closed;
+    told.clear();
+    return { why: 'interrupted' };
   }
   // The last day's end came together with the backfill's. The outcome is known without it, should no worker answer.
   const asked = dayfill.temporal.withDeadline(Date.now() + LAST_ANSWER_MS, () => handle.query(progressQuery));
@@ -63,13 +78,13 @@ async function ending(dayfill: Dayfill, handle: BackfillHandle, following: Abort
   while (!following.aborted) {
     try {
       await dayfill.temporal.withAbortSignal(following, () => handle.result());
-      return { ended: true, failure: null };
+      return { why: 'ended', failure: null };
     } catch (error) {
-      if (error instanceof WorkflowFailedError) return { ended: true, failure: error.cause?.message ?? error.message };
+      if (error instanceof WorkflowFailedError) return { why: 'ended', failure: error.cause?.message ?? error.message };
       await setTimeout(POLL_MS);
     }
   }
-  return { ended: false };
+  return { why: 'interrupted' };
 }
 
 /** Says each change once. */

@@ -1,6 +1,8 @@
 import { Command } from 'commander';
+import { UsageError } from '../client/errors.js';
+import { checkKnown } from '../client/pipelines.js';
 import type { LedgerRow } from '../contracts/ledger.js';
-import { partitionsOfRange } from '../pipeline/calendar.js';
+import { isDate } from '../pipeline/scalars.js';
 import { printJson, withDayfill } from './options.js';
 
 /** `dayfill ledger`: every row, oldest first within a partition. */
@@ -13,21 +15,29 @@ export function ledgerCommand(): Command {
     .option('--json', 'print one JSON document: {"pipeline","rows":[…]}')
     .addHelpText('after', '\nExample:\n  dayfill ledger talbots --from 2025-07-16 --to 2025-07-20 --json')
     .action((pipeline: string, options: { from?: string; to?: string; json?: true }) =>
-      withDayfill(async (dayfill) => {
-        const definition = dayfill.pipeline(pipeline.split('~')[0]!);
-        const { start } = definition.calendar;
-        if (options.from !== undefined || options.to !== undefined) {
-          partitionsOfRange(
-            { ...definition, calendar: { everyDays: 1, start, end: null } },
-            options.from ?? start,
-            options.to ?? options.from ?? start,
-          );
-        }
-        const rows = await dayfill.ledger.rows(pipeline, options.from, options.to);
-        if (options.json) printJson({ pipeline, rows });
-        else for (const row of rows) console.log(line(row));
-      }),
+      withDayfill(
+        async (dayfill) => {
+          const rows = await dayfill.ledger.rows(pipeline, options.from, options.to);
+          if (options.json) return printJson({ pipeline, rows });
+          for (const row of rows) console.log(line(row));
+          if (rows.length === 0) console.error(`The ledger has no rows of ${pipeline} for these days.`);
+        },
+        (files) => {
+          checkKnown(files, pipeline);
+          checkDays(options);
+        },
+      ),
     );
+}
+
+/** Any days will do, so that rows from before a change of the calendar can be seen. */
+function checkDays({ from, to }: { from?: string; to?: string }): void {
+  for (const day of [from, to]) {
+    if (day !== undefined && !isDate(day))
+      throw new UsageError(`${JSON.stringify(day)} is not a date; expected one such as 2025-07-16.`);
+  }
+  if (from !== undefined && to !== undefined && from > to)
+    throw new UsageError(`from ${from} is after to ${to}; swap them.`);
 }
 
 function line({ recordedAt, partition, status, steps, decisions }: LedgerRow): string {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { NoTemporalError } from '../client/connection.js';
 import { StateError, UsageError } from '../client/errors.js';
@@ -6,6 +7,7 @@ import { PartitionError, PipelineError } from '../pipeline/errors.js';
 import { StackError } from '../stack/errors.js';
 import { addCommand } from './add.js';
 import { cancelCommand } from './cancel.js';
+import { doctorCommand } from './doctor.js';
 import { ledgerCommand } from './ledger.js';
 import { markCommand } from './mark.js';
 import { notYetCommands } from './not-yet.js';
@@ -34,6 +36,7 @@ Examples:
   dayfill status talbots --watch
   dayfill resolve talbots 2025-07-18 retry --note "file was sent again"`,
     );
+  root.version(version(), '--version', 'print the version');
   const commands = [
     runCommand(),
     addCommand(),
@@ -46,6 +49,7 @@ Examples:
     cancelCommand(),
     ledgerCommand(),
     validateCommand(),
+    doctorCommand(),
     stackCommand(),
     workerCommand(),
     ...notYetCommands(),
@@ -56,13 +60,44 @@ Examples:
 
 /** Commander would end the process itself with 1; bad usage is 2 here. */
 function withExitOverride(command: Command): Command {
-  command.exitOverride().showHelpAfterError('(add --help for what is possible)');
+  command.exitOverride().configureOutput({
+    outputError: (text, write) => write(`dayfill: ${usageSentence(text)}; see: ${fullName(command)} --help\n`),
+  });
   for (const child of command.commands) withExitOverride(child as Command);
   return command;
 }
 
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
+}
+
+/** Commander's complaint as one sentence that goes on. */
+function usageSentence(text: string): string {
+  const [first = ''] = text.replace(/^error: /, '').split('\n');
+  return first
+    .replace(/is invalid\. (.)/, (_, letter: string) => `is invalid: ${letter.toLowerCase()}`)
+    .replace(/\.$/, '');
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+/** A reader that has seen enough (`| head`) ends the command as it would any other program: 128 + SIGPIPE. */
+function endWhenNobodyReads(stream: NodeJS.WriteStream): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(141);
+    throw error;
+  });
+}
+
 /** Runs one command line; resolves to its exit code. */
 export async function main(argv: string[]): Promise<number> {
+  endWhenNobodyReads(process.stdout);
+  endWhenNobodyReads(process.stderr);
+  // Node prints what libraries warn of; none of it is for the person at the command line.
+  if (process.env.DAYFILL_LOG_LEVEL !== 'debug') process.removeAllListeners('warning');
   try {
     await program().parseAsync(argv);
     return Number(process.exitCode ?? 0);

@@ -1,5 +1,7 @@
 import { Command, Option } from 'commander';
+import { UsageError } from '../client/errors.js';
 import { markPartitions } from '../client/mark.js';
+import { checkBackfill } from '../client/start.js';
 import { withDayfill } from './options.js';
 
 interface MarkOptions {
@@ -23,9 +25,15 @@ export function markCommand(): Command {
       '\nExample:\n  dayfill mark talbots --from 2025-07-01 --to 2025-07-15 --as succeeded --reason "loaded by hand"',
     )
     .action((pipeline: string, { from, to, as, reason }: MarkOptions) =>
-      withDayfill(async (dayfill) => {
-        const keys = await markPartitions(dayfill, pipeline, { from, to }, as, reason);
-        console.log(`${keys.length} partitions marked ${as}.`);
-      }),
+      withDayfill(
+        async (dayfill) => {
+          const keys = await markPartitions(dayfill, pipeline, { from, to }, as, reason);
+          console.log(keys.length === 1 ? `1 partition marked ${as}.` : `${keys.length} partitions marked ${as}.`);
+        },
+        (files) => {
+          checkBackfill(files, { pipeline, from, to });
+          if (reason.trim() === '') throw new UsageError('Say why in --reason: the ledger keeps it.');
+        },
+      ),
     );
 }

@@ -3,7 +3,6 @@ import { UsageError } from '../client/errors.js';
 
 const NOT_YET: Record<string, string> = {
   schedule: 'a nightly catch-up',
-  doctor: 'checks of the whole set-up',
   serve: 'the GraphQL server',
 };
 

@@ -1,6 +1,8 @@
 import { InvalidArgumentError } from 'commander';
+import { clearTemporalError } from '../client/connection.js';
 import { UsageError } from '../client/errors.js';
 import { type Dayfill, openDayfill } from '../client/open.js';
+import { openPipelines, type PipelineFiles } from '../client/pipelines.js';
 import { loadConfig } from '../config.js';
 import type { AddInput } from '../contracts/backfill.js';
 import type { Vars } from '../contracts/ids.js';
@@ -13,16 +15,17 @@ export function keyList(text: string): string[] {
   return keys;
 }
 
-export function positiveInteger(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('expected a whole number from 1');
+/** How many partitions run at once. */
+export function concurrency(text: string): number {
+  if (!/^[1-9]\d?$|^100$/.test(text)) throw new InvalidArgumentError('expected a whole number from 1 to 100');
   return Number(text);
 }
 
 /** `--var name=value`, any number of times. */
 export function varList(text: string, before: Vars = {}): Vars {
-  const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError('expected name=value');
-  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+  const [, name, value] = /^([a-z]\w*)=(.*)$/is.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('expected name=value');
+  return { ...before, [name]: value };
 }
 
 /** Either a range or keys: exactly one of both. */
@@ -33,14 +36,30 @@ export function selection(options: { from?: string; to?: string; partitions?: st
   throw new UsageError('Say which partitions: --from and --to, or --partitions.');
 }
 
-/** Opens dayfill for the length of a command. */
-export async function withDayfill<T>(work: (dayfill: Dayfill) => Promise<T>): Promise<T> {
-  const dayfill = await openDayfill(loadConfig());
+/**
+ * Opens dayfill for the length of a command. What a command line can be refused for without any server is in `check`,
+ * so that it is told whether or not one is up.
+ */
+export async function withDayfill<T>(
+  work: (dayfill: Dayfill) => Promise<T>,
+  check: (files: PipelineFiles) => void = () => {},
+): Promise<T> {
+  const config = loadConfig();
+  check(openPipelines(config));
+  const dayfill = await openDayfill(config);
   try {
     return await work(dayfill);
+  } catch (error) {
+    throw clearTemporalError(error, config);
   } finally {
     await dayfill.close();
   }
+}
+
+/** Says that what is shown was not asked of a worker, which alone knows it all. */
+export function sayWhetherWorkerAnswers({ workerAnswers }: { workerAnswers: boolean }): void {
+  if (workerAnswers) return;
+  console.error('No worker answers: this is what the ledger and Temporal know; start one with "dayfill stack up".');
 }
 
 /** One JSON document on stdout, and nothing else there. */

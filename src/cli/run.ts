@@ -1,14 +1,24 @@
 import { Command, Option } from 'commander';
 import { UsageError } from '../client/errors.js';
 import type { Dayfill } from '../client/open.js';
-import { expectedPartitions, planBackfill, startBackfill } from '../client/start.js';
+import type { PipelineFiles } from '../client/pipelines.js';
+import { checkBackfill, expectedPartitions, planBackfill, startBackfill } from '../client/start.js';
 import { type PipelineStatus, pipelineStatus } from '../client/status.js';
 import { type BackfillInput, backfillInputSchema, type Plan } from '../contracts/backfill.js';
 import { firstIssue } from '../contracts/decision.js';
 import { backfillId, type Vars } from '../contracts/ids.js';
 import { ON_FAILURE, type OnFailure } from '../contracts/status.js';
 import { followBackfill } from './follow.js';
-import { keyList, positiveInteger, printJson, selection, varList, withDayfill } from './options.js';
+import { statusJson } from './json.js';
+import {
+  concurrency,
+  keyList,
+  printJson,
+  sayWhetherWorkerAnswers,
+  selection,
+  varList,
+  withDayfill,
+} from './options.js';
 import { countsLine, planTable, statusTable } from './tables.js';
 
 /** Something waits for a person. */
@@ -47,7 +57,7 @@ export function runCommand(): Command {
     .option(
       '--concurrency <n>',
       'partitions at once; more than 1 only where the pipeline is parallel_safe',
-      positiveInteger,
+      concurrency,
     )
     .addOption(new Option('--on-failure <what>', 'what an unknown failure does to the line').choices(ON_FAILURE))
     .option('--from-step <id>', 'begin each partition at this step; the earlier ones must have succeeded')
@@ -58,7 +68,7 @@ export function runCommand(): Command {
     .option('--detach', 'start, and do not follow')
     .option('--until-waiting', 'stop following when something waits for a person (the default without a terminal)')
     .option('--no-until-waiting', 'keep following while something waits')
-    .option('--json', 'print one JSON document on stdout')
+    .option('--json', 'print one JSON document on stdout: how the partitions stand, or the plan with --plan')
     .addHelpText(
       'after',
       `
@@ -70,11 +80,16 @@ Examples:
   dayfill run talbots --partitions 2025-07-18,2025-07-20 --force --reason "files were corrected"
   dayfill run talbots --missing --plan --json`,
     )
-    .action((pipeline: string, options: RunOptions) => withDayfill((dayfill) => run(dayfill, pipeline, options)));
+    .action((pipeline: string, options: RunOptions) => {
+      checkOptions(options);
+      return withDayfill(
+        (dayfill) => run(dayfill, inputOf(dayfill, pipeline, options), options),
+        (files) => checkBackfill(files, inputOf(files, pipeline, options)),
+      );
+    });
 }
 
-async function run(dayfill: Dayfill, pipeline: string, options: RunOptions): Promise<void> {
-  const input = inputOf(dayfill, pipeline, options);
+async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions): Promise<void> {
   const plan = await planBackfill(dayfill, input);
   const todo = plan.partitions.filter(({ action }) => action === 'run');
   const out = options.json ? process.stderr : process.stdout;
@@ -102,21 +117,56 @@ async function run(dayfill: Dayfill, pipeline: string, options: RunOptions): Pro
     return;
   }
   const untilWaiting = options.untilWaiting ?? !process.stdout.isTTY;
-  const end = await followBackfill(dayfill, handle, { untilWaiting, out });
-  if (end.ended && end.failure !== null) out.write(`${end.failure}\n`);
+  const interruption = new Interruption();
+  const end = await followBackfill(dayfill, handle, { untilWaiting, out, signal: interruption.signal });
+  if (end.why === 'interrupted') {
+    console.error(
+      `Stopped following; ${plan.pipeline} goes on. Follow it with: dayfill status ${plan.pipeline} --watch; end it with: dayfill cancel ${plan.pipeline}`,
+    );
+    process.exitCode = interruption.exitCode;
+    return;
+  }
+  if (end.why === 'ended' && end.failure !== null) out.write(`${end.failure}\n`);
   await report(dayfill, plan, options);
-  if (!end.ended) {
+  if (end.why === 'waiting') {
     out.write(`Stopped following: something waits. See it with: dayfill status ${plan.pipeline}\n`);
     process.exitCode = WAITING;
   }
 }
 
+/** Ctrl-C ends the following, not the backfill; a second one ends the command at once, as usual. */
+class Interruption {
+  exitCode = 0;
+  private readonly following = new AbortController();
+
+  constructor() {
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+    ] as const) {
+      process.once(signal, () => {
+        this.exitCode = code;
+        this.following.abort();
+      });
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.following.signal;
+  }
+}
+
 /** @throws UsageError when the options contradict each other. */
-function inputOf(dayfill: Dayfill, pipeline: string, options: RunOptions): BackfillInput {
+function checkOptions(options: RunOptions): void {
   if (options.missing && (options.from ?? options.to ?? options.partitions) !== undefined) {
     throw new UsageError('--missing goes by itself: it means every partition of the calendar that is over.');
   }
-  const range = options.missing ? expectedPartitions(dayfill.pipeline(pipeline), new Date()) : selection(options);
+  if (options.plan && options.detach) throw new UsageError('--plan starts nothing, so there is nothing to --detach.');
+}
+
+function inputOf(files: PipelineFiles, pipeline: string, options: RunOptions): BackfillInput {
+  const range = options.missing ? expectedPartitions(files.pipeline(pipeline), new Date()) : selection(options);
   const { exclude, order, concurrency, onFailure, force, fromStep, var: vars, reason } = options;
   const given = { pipeline, ...range, exclude, order, concurrency, onFailure, force, fromStep, vars, reason };
   const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -131,17 +181,20 @@ async function report(dayfill: Dayfill, plan: Plan, options: RunOptions): Promis
     plan.partitions.filter(({ reason }) => reason !== 'excluded').map(({ partition }) => partition),
   );
   const status = await pipelineStatus(dayfill, plan.pipeline);
+  sayWhetherWorkerAnswers(status);
   const partitions = status.partitions.filter(({ partition }) => asked.has(partition));
   const counts: Partial<PipelineStatus['counts']> = {};
   for (const line of partitions) counts[line.status] = (counts[line.status] ?? 0) + 1;
   const good = partitions.filter((line) => line.status === 'succeeded' || line.status === 'fixed').length;
   if (good < asked.size) process.exitCode = 1;
-  if (options.json)
-    return printJson({ ...status, total: partitions.length, counts: { ...zero(status), ...counts }, partitions });
+  if (options.json) {
+    const total = partitions.length;
+    return printJson(statusJson({ ...status, total, counts: { ...zero(status), ...counts }, partitions }));
+  }
   console.log(statusTable({ partitions }));
   console.log(countsLine(counts));
 }
 
-function zero({ counts }: PipelineStatus): Record<string, number> {
-  return Object.fromEntries(Object.keys(counts).map((status) => [status, 0]));
+function zero({ counts }: PipelineStatus): PipelineStatus['counts'] {
+  return Object.fromEntries(Object.keys(counts).map((status) => [status, 0])) as PipelineStatus['counts'];
 }

@@ -14,6 +14,7 @@ export function validateCommand(): Command {
     .description('check a pipeline file and everything it refers to, or all of them')
     .argument('[pipeline]', 'name of the pipeline; all without it')
     .option('--json', 'print one JSON document: {"pipelines":[{"pipeline","problems":[…]}]}')
+    .addHelpText('after', '\nExamples:\n  dayfill validate\n  dayfill validate talbots --json')
     .action((pipeline: string | undefined, options: { json?: true }) => {
       const config = loadConfig();
       const names = pipeline === undefined ? listPipelines(config.pipelinesDir) : [pipeline];

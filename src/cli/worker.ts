@@ -7,6 +7,7 @@ import { loadConfig } from '../config.js';
 export function workerCommand(): Command {
   return new Command('worker')
     .description('run a worker in the foreground; Ctrl-C lets steps under way stop and be taken over')
+    .addHelpText('after', '\nExample:\n  dayfill stack up --no-worker && dayfill worker')
     .action(async () => {
       const { runWorker } = await import('../worker.js');
       try {

@@ -1,4 +1,5 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { type Config, DEFAULT_PORTS } from '../config.js';
 
@@ -29,9 +30,28 @@ export async function connectClient(config: Config): Promise<{ client: Client; n
     });
     return { client: new Client({ connection, namespace }), namespace };
   } catch (cause) {
-    throw new NoTemporalError(
-      `Temporal does not answer at ${connectionOptions.address}: start the stack with "dayfill stack up", or set TEMPORAL_ADDRESS.`,
-      { cause },
+    throw noTemporal(connectionOptions.address, cause);
+  }
+}
+
+/** gRPC's UNAVAILABLE. */
+const UNAVAILABLE = 14;
+
+/** What a failed call to Temporal means in one sentence; any other error as it is. */
+export function clearTemporalError(error: unknown, config: Config): unknown {
+  if (error instanceof NamespaceNotFoundError) {
+    return new NoTemporalError(
+      `Temporal has no namespace "${error.namespace}": create it with "temporal operator namespace create ${error.namespace}", or set TEMPORAL_NAMESPACE.`,
+      { cause: error },
     );
   }
+  const unavailable = [error, (error as Error).cause].some((e) => isGrpcServiceError(e) && e.code === UNAVAILABLE);
+  return unavailable ? noTemporal(temporalConnectConfig(config).connectionOptions.address, error) : error;
+}
+
+function noTemporal(address: string, cause: unknown): NoTemporalError {
+  return new NoTemporalError(
+    `Temporal does not answer at ${address}: start the stack with "dayfill stack up", or set TEMPORAL_ADDRESS.`,
+    { cause },
+  );
 }

@@ -1,9 +1,9 @@
 import { WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Decision, DecisionReceipt } from '../contracts/decision.js';
 import { resolveUpdate } from '../contracts/messages.js';
-import { boundsOf } from '../pipeline/calendar.js';
 import { StateError } from './errors.js';
 import type { Dayfill } from './open.js';
+import { partitionBounds } from './pipelines.js';
 import { partitionState } from './status.js';
 
 /**
@@ -16,7 +16,7 @@ export async function decide(
   partition: string,
   decision: Decision,
 ): Promise<DecisionReceipt> {
-  boundsOf(dayfill.pipeline(pipeline.split('~')[0]!), partition);
+  partitionBounds(dayfill, pipeline, partition);
   // Asks first: an update to workflows that no worker serves would hang, and could be taken much later.
   if ((await partitionState(dayfill, pipeline, partition)) === null) {
     throw new StateError(`${partition} of ${pipeline} is not running: nothing waits.`);

@@ -7,3 +7,12 @@ export class UsageError extends Error {
 export class StateError extends Error {
   override name = 'StateError';
 }
+
+/** Workflows are open, but no worker answers for them. */
+export class NoWorkerError extends StateError {
+  override name = 'NoWorkerError';
+
+  constructor() {
+    super('No worker answers for the running workflows: start one with "dayfill stack up" or "dayfill worker".');
+  }
+}

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { partitionId } from '../contracts/ids.js';
+import type { LedgerRow } from '../contracts/ledger.js';
 import { boundsOf, partitionsOfRange } from '../pipeline/calendar.js';
 import { StateError } from './errors.js';
 import type { Dayfill } from './open.js';
-import { partitionState } from './status.js';
+import { openWorkflows } from './status.js';
 
 /**
  * Records partitions that were done, or are not wanted, without running them.
@@ -19,14 +20,15 @@ export async function markPartitions(
 ): Promise<string[]> {
   const definition = dayfill.pipeline(pipeline);
   const keys = partitionsOfRange(definition, range.from, range.to);
-  for (const key of keys) {
-    if ((await partitionState(dayfill, pipeline, key)) === null) continue;
-    throw new StateError(`${key} of ${pipeline} is running: let it end, or cancel it, before marking it.`);
+  const { partitions: open } = await openWorkflows(dayfill, pipeline);
+  const running = keys.find((key) => open.has(key));
+  if (running !== undefined) {
+    throw new StateError(`${running} of ${pipeline} is running: let it end, or cancel it, before marking it.`);
   }
   const now = new Date().toISOString();
-  for (const key of keys) {
+  const rows = keys.map((key): LedgerRow => {
     const { start, end } = boundsOf(definition, key);
-    await dayfill.ledger.append({
+    return {
       pipeline,
       partition: key,
       partitionStart: start,
@@ -41,7 +43,8 @@ export async function markPartitions(
       reason,
       steps: [],
       decisions: [],
-    });
-  }
+    };
+  });
+  await dayfill.ledger.append(...rows);
   return keys;
 }

@@ -1,21 +1,17 @@
 import type { Client } from '@temporalio/client';
 import type { Config } from '../config.js';
-import type { PipelineDefinition } from '../pipeline/definition.js';
-import { loadPipeline } from '../pipeline/load.js';
 import { bigQueryClients } from '../warehouse/bigquery.js';
 import { isTransientWarehouseError } from '../warehouse/errors.js';
 import { type Ledger, openLedger } from '../warehouse/ledger.js';
 import { connectClient } from './connection.js';
 import { StateError } from './errors.js';
+import { openPipelines, type PipelineFiles } from './pipelines.js';
 
 /** Everything a front end needs. */
-export interface Dayfill {
-  config: Config;
+export interface Dayfill extends PipelineFiles {
   temporal: Client;
   namespace: string;
   ledger: Ledger;
-  /** @throws PipelineError */
-  pipeline(name: string): PipelineDefinition;
   close(): Promise<void>;
 }
 
@@ -25,25 +21,30 @@ export interface Dayfill {
  */
 export async function openDayfill(config: Config): Promise<Dayfill> {
   const { client, namespace } = await connectClient(config);
-  const { project, dataset, location } = config.ledger;
   return {
-    config,
+    ...openPipelines(config),
     temporal: client,
     namespace,
-    ledger: withClearErrors(openLedger(bigQueryClients(config)(project), dataset, location), config),
-    pipeline: (name) => loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }),
+    ledger: openClearLedger(config),
     close: () => client.connection.close(),
   };
 }
 
-/** A warehouse that is down is one sentence, not a stack of the client's. */
-function withClearErrors(ledger: Ledger, config: Config): Ledger {
+/** The ledger; a warehouse that is down is one sentence, not a stack of the client's. */
+export function openClearLedger(config: Config): Ledger {
+  const { project, dataset, location } = config.ledger;
+  const ledger = openLedger(bigQueryClients(config)(project), dataset, location);
   const where = config.bigqueryEndpoint ?? 'BigQuery';
   const clear = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
     } catch (error) {
       const { message } = error as Error;
+      if (/default credentials|MetadataLookup/i.test(message) && config.bigqueryEndpoint === null) {
+        throw new StateError(
+          'There are no credentials for BigQuery: start the stack with "dayfill stack up", or sign in with "gcloud auth application-default login".',
+        );
+      }
       if (isTransientWarehouseError(error)) {
         throw new StateError(
           `The warehouse does not answer at ${where}: start the stack with "dayfill stack up", or try again.`,
@@ -53,7 +54,7 @@ function withClearErrors(ledger: Ledger, config: Config): Ledger {
     }
   };
   return {
-    append: (row) => clear(ledger.append(row)),
+    append: (...rows) => clear(ledger.append(...rows)),
     latest: (pipeline, from, to) => clear(ledger.latest(pipeline, from, to)),
     rows: (pipeline, from, to) => clear(ledger.rows(pipeline, from, to)),
   };

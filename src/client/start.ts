@@ -10,8 +10,11 @@ import { backfillId, TASK_QUEUE, type Vars, variantName } from '../contracts/ids
 import { addUpdate, drainSignal, pauseSignal, progressQuery, resumeSignal } from '../contracts/messages.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
-import { StateError, UsageError } from './errors.js';
+import { stepIndex } from '../pipeline/render.js';
+import { NoWorkerError, StateError, UsageError } from './errors.js';
 import type { Dayfill } from './open.js';
+import { checkKnown, type PipelineFiles } from './pipelines.js';
+import { workerPolls } from './workers.js';
 
 export type BackfillHandle = WorkflowHandle<(input: BackfillInput) => Promise<BackfillResult>>;
 
@@ -25,6 +28,17 @@ export async function planBackfill(dayfill: Dayfill, input: BackfillInput): Prom
   const pipeline = variantName(input.pipeline, input.vars);
   const latest = await dayfill.ledger.latest(pipeline, asked[0]?.split('..')[0], asked.at(-1)?.split('..').at(-1));
   return { ...planPartitions(definition, input, latest), pipeline };
+}
+
+/**
+ * Refuses what no ledger could make right.
+ * @throws PipelineError, PartitionError
+ */
+export function checkBackfill({ pipeline }: PipelineFiles, input: BackfillInput): void {
+  const { fromStep, ...rest } = input;
+  const definition = pipeline(input.pipeline);
+  stepIndex(definition, fromStep);
+  planPartitions(definition, rest, new Map());
 }
 
 /**
@@ -64,9 +78,13 @@ export async function startBackfill(dayfill: Dayfill, input: BackfillInput): Pro
   }
 }
 
-/** Adds partitions to the running backfill, or starts one with them: no request falls between two runs. */
+/**
+ * Adds partitions to the running backfill, or starts one with them: no request falls between two runs.
+ * @throws NoWorkerError, since only a worker can take them in.
+ */
 export async function addToBackfill(dayfill: Dayfill, pipeline: string, add: AddInput): Promise<AddReceipt> {
   requestedPartitions(dayfill.pipeline(pipeline), add);
+  if (!(await workerPolls(dayfill))) throw new NoWorkerError();
   const input: BackfillInput = { pipeline, ...add };
   const start = new WithStartWorkflowOperation('backfill', {
     workflowId: backfillId(pipeline),
@@ -105,8 +123,7 @@ export async function cancelBackfill(dayfill: Dayfill, pipeline: string, how: 'd
 }
 
 async function tell(dayfill: Dayfill, pipeline: string, message: (handle: WorkflowHandle) => Promise<void>) {
-  const plain = pipeline.split('~')[0]!;
-  dayfill.pipeline(plain);
+  checkKnown(dayfill, pipeline);
   try {
     await message(dayfill.temporal.workflow.getHandle(`backfill/${pipeline}`));
   } catch (error) {

@@ -1,17 +1,16 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
+import { type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
 import type { Progress } from '../contracts/backfill.js';
 import type { Failure } from '../contracts/failure.js';
 import type { LedgerRow } from '../contracts/ledger.js';
 import { progressQuery, stateQuery } from '../contracts/messages.js';
 import type { PartitionState, StepOutcome } from '../contracts/partition.js';
+import { DAYFILL_STATUS, DAYFILL_STEP } from '../contracts/search-attributes.js';
 import { type BackfillStatus, PARTITION_STATUSES, type PartitionStatus } from '../contracts/status.js';
 import type { StepHeartbeat } from '../contracts/step.js';
-import { boundsOf } from '../pipeline/calendar.js';
-import { StateError } from './errors.js';
+import { NoWorkerError, StateError } from './errors.js';
 import type { Dayfill } from './open.js';
-
-/** A query needs a worker; without one this is how long to wait before saying so. */
-const QUERY_TIMEOUT_MS = 5000;
+import { checkKnown, partitionBounds } from './pipelines.js';
+import { askWorker } from './workers.js';
 
 export interface PartitionLine {
   partition: string;
@@ -29,38 +28,66 @@ export interface PipelineStatus {
   /** Partitions that have a workflow right now. */
   current: string[];
   partitions: PartitionLine[];
+  /** False when workflows are open and no worker could be asked about them. */
+  workerAnswers: boolean;
 }
 
-/** The ledger, the running backfill and the live partitions as one picture. */
+/**
+ * The ledger, the running backfill and the live partitions as one picture. Without a worker it is what the ledger and
+ * Temporal's search attributes know.
+ */
 export async function pipelineStatus(dayfill: Dayfill, pipeline: string): Promise<PipelineStatus> {
-  dayfill.pipeline(pipeline.split('~')[0]!);
-  const [rows, progress, running] = await Promise.all([
-    dayfill.ledger.latest(pipeline),
-    backfillProgress(dayfill, pipeline),
-    runningPartitions(dayfill, pipeline),
-  ]);
-  const lines = new Map<string, PartitionLine>();
-  for (const row of rows.values()) lines.set(row.partition, lineOf(row));
-  for (const partition of progress?.pending ?? []) {
-    lines.set(partition, { partition, status: 'pending', step: null, failure: null });
-  }
-  const live = new Set([...running, ...Object.keys(progress?.live ?? {})]);
-  const states = await Promise.all([...live].map((partition) => partitionState(dayfill, pipeline, partition)));
-  for (const state of states) if (state !== null) lines.set(state.partition, lineOf(state));
+  checkKnown(dayfill, pipeline);
+  const [rows, open] = await Promise.all([dayfill.ledger.latest(pipeline), openWorkflows(dayfill, pipeline)]);
+  const told = await toldByWorkers(dayfill, pipeline, open);
+  const lines = new Map([...rows.values()].map((row) => [row.partition, lineOf(row)]));
+  for (const line of told?.lines ?? seenFromOutside(open, lines)) lines.set(line.partition, line);
 
   const partitions = [...lines.values()].sort((a, b) => (a.partition < b.partition ? -1 : 1));
   const count = (status: PartitionStatus) => partitions.filter((line) => line.status === status).length;
   const counts = Object.fromEntries(PARTITION_STATUSES.map((status) => [status, count(status)]));
   return {
     pipeline,
-    state: progress?.status ?? (counts.waiting! > 0 ? 'waiting' : counts.running! > 0 ? 'running' : 'idle'),
+    state:
+      (told === null ? open.backfill : told.state) ??
+      (counts.waiting! > 0 ? 'waiting' : counts.running! > 0 ? 'running' : 'idle'),
     total: partitions.length,
     counts: counts as Record<PartitionStatus, number>,
     current: partitions
       .filter(({ status }) => status === 'running' || status === 'waiting')
       .map((line) => line.partition),
     partitions,
+    workerAnswers: told !== null,
   };
+}
+
+/** What workers say of the open workflows; null when none answers. */
+async function toldByWorkers(
+  dayfill: Dayfill,
+  pipeline: string,
+  open: OpenWorkflows,
+): Promise<{ state: BackfillStatus | null; lines: PartitionLine[] } | null> {
+  try {
+    const progress = open.backfill === null ? null : await backfillProgress(dayfill, pipeline);
+    const live = new Set([...open.partitions.keys(), ...Object.keys(progress?.live ?? {})]);
+    const states = await Promise.all([...live].map((partition) => partitionState(dayfill, pipeline, partition)));
+    const pending = progress?.pending.map((partition): PartitionLine => ({ ...NOTHING_YET, partition })) ?? [];
+    const lines = states.flatMap((state) => (state === null ? [] : [lineOf(state)]));
+    return { state: progress?.status ?? null, lines: [...pending, ...lines] };
+  } catch (error) {
+    if (error instanceof NoWorkerError) return null;
+    throw error;
+  }
+}
+
+const NOTHING_YET = { status: 'pending', step: null, failure: null } as const;
+
+/** Live partitions by their search attributes; why one waits is in its ledger row. */
+function seenFromOutside({ partitions }: OpenWorkflows, known: Map<string, PartitionLine>): PartitionLine[] {
+  return [...partitions].map(([partition, { status, step }]) => {
+    const row = known.get(partition);
+    return { partition, status, step, failure: status === 'waiting' ? (row?.failure ?? null) : null };
+  });
 }
 
 function lineOf({ partition, status, steps }: PartitionState | LedgerRow): PartitionLine {
@@ -69,42 +96,73 @@ function lineOf({ partition, status, steps }: PartitionState | LedgerRow): Parti
   return { partition, status, step: step?.id ?? null, failure: troubled ? (step?.failure ?? null) : null };
 }
 
-/** Progress of the running backfill; null when none runs. */
+/**
+ * Progress of the running backfill; null when none runs.
+ * @throws NoWorkerError
+ */
 export async function backfillProgress(dayfill: Dayfill, pipeline: string): Promise<Progress | null> {
-  const handle = dayfill.temporal.workflow.getHandle(`backfill/${pipeline}`);
+  return askIfOpen(dayfill, `backfill/${pipeline}`, (handle) => handle.query(progressQuery));
+}
+
+/** What Temporal knows of a pipeline's open workflows without asking a worker. */
+export interface OpenWorkflows {
+  /** What the backfill does; null when none runs. */
+  backfill: BackfillStatus | null;
+  /** Live partitions, whoever started them, by key. */
+  partitions: Map<string, { status: PartitionStatus; step: string | null }>;
+}
+
+/** Open workflows of a pipeline, by Temporal's own visibility. */
+export async function openWorkflows(dayfill: Dayfill, pipeline: string): Promise<OpenWorkflows> {
+  const query = `DayfillPipeline = "${pipeline}" AND ExecutionStatus = "Running"`;
+  const open: OpenWorkflows = {
+    backfill: (await isOpen(dayfill, `backfill/${pipeline}`)) ? 'running' : null,
+    partitions: new Map(),
+  };
+  for await (const { workflowId, type, typedSearchAttributes: attributes } of dayfill.temporal.workflow.list({
+    query,
+  })) {
+    const status = attributes.get(DAYFILL_STATUS);
+    if (type === 'backfill' && open.backfill !== null) open.backfill = (status ?? 'running') as BackfillStatus;
+    if (type !== 'partition') continue;
+    const step = attributes.get(DAYFILL_STEP) ?? null;
+    open.partitions.set(workflowId.slice(workflowId.indexOf('/') + 1), {
+      status: (status ?? 'running') as PartitionStatus,
+      step,
+    });
+  }
+  return open;
+}
+
+/** Whether a workflow of that id is running. */
+export async function isOpen({ temporal }: Dayfill, workflowId: string): Promise<boolean> {
   try {
-    if ((await handle.describe()).status.name !== 'RUNNING') return null;
-    return await asking(dayfill, () => handle.query(progressQuery));
+    return (await temporal.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return null;
+    if (error instanceof WorkflowNotFoundError) return false;
     throw error;
   }
 }
 
-/** Partitions of a pipeline that have an open workflow, whoever started them. */
-async function runningPartitions(dayfill: Dayfill, pipeline: string): Promise<string[]> {
-  const query = `DayfillPipeline = "${pipeline}" AND WorkflowType = "partition" AND ExecutionStatus = "Running"`;
-  const found: string[] = [];
-  for await (const { workflowId } of dayfill.temporal.workflow.list({ query })) {
-    found.push(workflowId.slice(workflowId.indexOf('/') + 1));
-  }
-  return found;
-}
-
-/** What the workflow of a partition says; null when it has none that is open. */
+/**
+ * What the workflow of a partition says; null when it has none that is open.
+ * @throws NoWorkerError
+ */
 export async function partitionState(
   dayfill: Dayfill,
   pipeline: string,
   partition: string,
 ): Promise<PartitionState | null> {
-  const handle = dayfill.temporal.workflow.getHandle(`${pipeline}/${partition}`);
-  try {
-    if ((await handle.describe()).status.name !== 'RUNNING') return null;
-    return await asking(dayfill, () => handle.query(stateQuery));
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return null;
-    throw error;
-  }
+  return askIfOpen(dayfill, `${pipeline}/${partition}`, (handle) => handle.query(stateQuery));
+}
+
+async function askIfOpen<T>(
+  dayfill: Dayfill,
+  workflowId: string,
+  question: (handle: WorkflowHandle) => Promise<T>,
+): Promise<T | null> {
+  if (!(await isOpen(dayfill, workflowId))) return null;
+  return askWorker(dayfill, () => question(dayfill.temporal.workflow.getHandle(workflowId)));
 }
 
 /** What the step under way said last: done of total, and what it is at. */
@@ -118,26 +176,17 @@ export async function stepProgress(
   return payload ? (JSON.parse(Buffer.from(payload).toString()) as StepHeartbeat) : null;
 }
 
-async function asking<T>(dayfill: Dayfill, query: () => Promise<T>): Promise<T> {
-  try {
-    return await dayfill.temporal.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query);
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) throw error;
-    throw new StateError(
-      'No worker answers for the running workflows: start one with "dayfill stack up" or "dayfill worker".',
-      { cause: error },
-    );
-  }
-}
-
+/** One partition: what `state`, `show` and the ledger know of it. */
 export interface PartitionView {
   pipeline: string;
   partition: string;
   status: PartitionStatus;
-  steps: Pick<StepOutcome, 'id' | 'status' | 'attempts' | 'remedies' | 'durationMs' | 'failure' | 'log' | 'counts'>[];
+  steps: StepOutcome[];
   failure: Failure | null;
   decisions: LedgerRow['decisions'];
   proposal: null;
+  /** False when it is open and only the ledger could be asked. */
+  workerAnswers: boolean;
 }
 
 /**
@@ -145,12 +194,18 @@ export interface PartitionView {
  * @throws PartitionError when it is not on the calendar, StateError when it never ran.
  */
 export async function partitionView(dayfill: Dayfill, pipeline: string, partition: string): Promise<PartitionView> {
-  const { start, end } = boundsOf(dayfill.pipeline(pipeline.split('~')[0]!), partition);
-  const found =
-    (await partitionState(dayfill, pipeline, partition)) ??
-    (await dayfill.ledger.latest(pipeline, start, end)).get(partition);
-  if (found === undefined) throw new StateError(`${partition} of ${pipeline} has never run.`);
-  const { status, decisions } = found;
+  const bounds = partitionBounds(dayfill, pipeline, partition);
+  const state = await partitionState(dayfill, pipeline, partition).catch((error: unknown) => {
+    if (error instanceof NoWorkerError) return error;
+    throw error;
+  });
+  const told = state instanceof NoWorkerError ? null : state;
+  const found = told ?? (await dayfill.ledger.latest(pipeline, bounds?.start, bounds?.end)).get(partition);
+  if (found === undefined) {
+    throw state instanceof NoWorkerError ? state : new StateError(`${partition} of ${pipeline} has never run.`);
+  }
+  const { status, decisions, steps } = found;
   const { failure } = lineOf(found);
-  return { pipeline, partition, status, steps: found.steps, failure, decisions, proposal: null };
+  const workerAnswers = !(state instanceof NoWorkerError);
+  return { pipeline, partition, status, steps, failure, decisions, proposal: null, workerAnswers };
 }

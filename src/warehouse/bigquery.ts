@@ -14,6 +14,8 @@ export function bigQueryClients(config: Pick<Config, 'bigqueryEndpoint'>): BigQu
       const emulator = config.bigqueryEndpoint;
       client = new BigQuery({
         projectId: project,
+        // Who waits is told soon; steps and ledger writes are tried again by Temporal.
+        retryOptions: { maxRetries: 1 },
         ...(emulator === null ? {} : { apiEndpoint: emulator, authClient: new PassThroughClient() }),
       });
       clients.set(project, client);

@@ -7,10 +7,12 @@ import { LEDGER_COLUMNS } from './ledger-schema.js';
 
 const TABLE = 'ledger';
 const LATEST = 'latest_partitions';
+/** What BigQuery recommends for streamed rows. */
+const ROWS_PER_REQUEST = 500;
 
 /** The record in the warehouse of what happened to each partition. Append-only; a row written twice counts once. */
 export interface Ledger {
-  append(row: LedgerRow): Promise<void>;
+  append(...rows: LedgerRow[]): Promise<void>;
   /** The latest row of each partition that overlaps the days, by partition key; all of them without bounds. */
   latest(pipeline: string, from?: string, to?: string): Promise<Map<string, LedgerRow>>;
   /** Every row, oldest first within a partition. */
@@ -50,7 +52,7 @@ export function openLedger(bigquery: BigQuery, dataset: string, location: string
   }
 
   return {
-    async append(row) {
+    async append(...rows) {
       made ??= make();
       try {
         await made;
@@ -58,11 +60,11 @@ export function openLedger(bigquery: BigQuery, dataset: string, location: string
         made = null;
         throw error;
       }
-      const insertId = `${row.runId}/${row.sequence}`;
-      await bigquery
-        .dataset(dataset)
-        .table(TABLE)
-        .insert([{ insertId, json: toColumns(row) }], { raw: true });
+      const all = rows.map((row) => ({ insertId: `${row.runId}/${row.sequence}`, json: toColumns(row) }));
+      for (let first = 0; first < all.length; first += ROWS_PER_REQUEST) {
+        const some = all.slice(first, first + ROWS_PER_REQUEST);
+        await bigquery.dataset(dataset).table(TABLE).insert(some, { raw: true });
+      }
     },
     async latest(pipeline, from, to) {
       const rows = await read(LATEST, pipeline, from, to);

@@ -1,0 +1,30 @@
+import type { PartitionView, PipelineStatus } from '../client/status.js';
+import type { Failure } from '../contracts/failure.js';
+
+/** What `--json` prints of a failure. */
+function failureJson(failure: Failure | null) {
+  if (failure === null) return null;
+  const { id, fingerprint, kind, tests, message, log } = failure;
+  return { id, fingerprint, kind, tests, message, log };
+}
+
+/** `status <pipeline> --json` and `run --json`. */
+export function statusJson({
+  pipeline,
+  state,
+  total,
+  counts,
+  current,
+  partitions,
+}: Omit<PipelineStatus, 'workerAnswers'>) {
+  const lines = partitions.map((line) => ({ ...line, failure: failureJson(line.failure) }));
+  return { pipeline, state, total, counts, current, partitions: lines };
+}
+
+/** `show --json`. */
+export function partitionJson({ pipeline, partition, status, steps, proposal }: PartitionView) {
+  const shown = steps.map(({ id, status, attempts, remedies, durationMs, failure, log }) => {
+    return { id, status, attempts, remedies, durationMs, failure: failureJson(failure), log };
+  });
+  return { pipeline, partition, status, steps: shown, proposal };
+}
