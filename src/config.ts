@@ -14,7 +14,7 @@ export const ENVIRONMENT_VARIABLES = {
     'BigQuery emulator, e.g. http://127.0.0.1:9050. Default: the embedded stack, if there is one',
   DAYFILL_STORAGE_ENDPOINT: 'Cloud Storage emulator. Default: the embedded stack, if there is one',
   DAYFILL_LEDGER:
-    'Project and dataset of the ledger, e.g. my-project.dayfill. Default on the emulator: dayfill-local.dayfill',
+    'Project and dataset of the ledger, e.g. my-project.dayfill; needed on the real BigQuery. Default on the emulator: dayfill-local.dayfill',
   DAYFILL_LOCATION: 'BigQuery location of the ledger. Default: US',
   DAYFILL_LOG_LEVEL: 'How much the worker logs: debug, info, warn, error. Default: info',
   DAYFILL_MAX_STEPS: 'Steps that one worker runs at once. Default: 20',
@@ -36,6 +36,12 @@ export interface StackAddresses {
   storage?: string | undefined;
 }
 
+export interface LedgerPlace {
+  project: string;
+  dataset: string;
+  location: string;
+}
+
 export interface Config {
   pipelinesDir: string;
   stateDir: string;
@@ -43,7 +49,8 @@ export interface Config {
   /** Null means the real BigQuery. */
   bigqueryEndpoint: string | null;
   storageEndpoint: string | null;
-  ledger: { project: string; dataset: string; location: string };
+  /** Null on the real BigQuery while nobody said where; see `ledgerPlace`. */
+  ledger: LedgerPlace | null;
   /** `host:port` of the embedded stack's Temporal, for when neither the environment nor temporal.toml names one. */
   stackTemporal: string | null;
   /** Address of the embedded Web UI, when it is known. */
@@ -90,20 +97,31 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, cwd = p
   const stateDir = path.resolve(cwd, env.DAYFILL_STATE_DIR);
   const stack = readStackAddresses(stateDir);
   const bigqueryEndpoint = env.DAYFILL_BIGQUERY_ENDPOINT ?? stack.bigquery ?? null;
-  const ledger = env.DAYFILL_LEDGER ?? 'dayfill-local.dayfill';
-  const [project = '', dataset = ''] = ledger.split('.');
+  const ledger = env.DAYFILL_LEDGER ?? (bigqueryEndpoint === null ? null : 'dayfill-local.dayfill');
+  const [project = '', dataset = ''] = ledger?.split('.') ?? [];
   return {
     pipelinesDir: path.resolve(cwd, env.DAYFILL_PIPELINES),
     stateDir,
     venv: path.resolve(cwd, env.DAYFILL_VENV ?? path.join(stateDir, 'venv')),
     bigqueryEndpoint,
     storageEndpoint: env.DAYFILL_STORAGE_ENDPOINT ?? stack.storage ?? null,
-    ledger: { project, dataset, location: env.DAYFILL_LOCATION },
+    ledger: ledger === null ? null : { project, dataset, location: env.DAYFILL_LOCATION },
     stackTemporal: stack.temporal ?? null,
     temporalUi: stack.temporalUi ?? null,
     logLevel: env.DAYFILL_LOG_LEVEL,
     maxSteps: env.DAYFILL_MAX_STEPS,
   };
+}
+
+/**
+ * Where the ledger is.
+ * @throws ConfigError when neither an emulator nor the environment says it.
+ */
+export function ledgerPlace(config: Pick<Config, 'ledger'>): LedgerPlace {
+  if (config.ledger !== null) return config.ledger;
+  throw new ConfigError(
+    'No place for the ledger: start the stack with "dayfill stack up", or set DAYFILL_LEDGER=project.dataset for the real BigQuery.',
+  );
 }
 
 /** Where `stack up` records what it started. */

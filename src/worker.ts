@@ -7,7 +7,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { type Logger, pino } from 'pino';
 import { createActivities } from './activities/index.js';
 import { connectClient, temporalConnectConfig } from './client/connection.js';
-import { type Config, loadConfig } from './config.js';
+import { type Config, ledgerPlace, loadConfig } from './config.js';
 import { TASK_QUEUE } from './contracts/ids.js';
 import { SEARCH_ATTRIBUTE_NAMES } from './contracts/search-attributes.js';
 import { loadPipeline } from './pipeline/load.js';
@@ -34,6 +34,7 @@ export class WorkerStartError extends Error {
  */
 export async function runWorker(config: Config): Promise<void> {
   const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
+  const { project, dataset, location } = ledgerPlace(config);
   await mkdir(config.stateDir, { recursive: true });
   Runtime.install({
     logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
@@ -48,7 +49,6 @@ export async function runWorker(config: Config): Promise<void> {
   await runner.sweep();
   prepareDagsterHome(config.stateDir);
   const clients = bigQueryClients(config);
-  const { project, dataset, location } = config.ledger;
   const connection = await NativeConnection.connect(temporalConnectConfig(config).connectionOptions);
   const worker = await Worker.create({
     connection,

@@ -133,7 +133,7 @@ async function answering(endpoint: string, variable: string): Promise<string> {
 }
 
 async function ledger(config: Config): Promise<string> {
-  const { project, dataset } = config.ledger;
+  const { project, dataset } = ledgerPlace(config);
   await openClearLedger(config).latest('doctor');
   return `${project}.${dataset}`;
 }

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import type { Config } from '../config.js';
+import { type Config, ledgerPlace } from '../config.js';
 import { bigQueryClients } from '../warehouse/bigquery.js';
 import { isTransientWarehouseError } from '../warehouse/errors.js';
 import { type Ledger, openLedger } from '../warehouse/ledger.js';
@@ -32,7 +32,7 @@ export async function openDayfill(config: Config): Promise<Dayfill> {
 
 /** The ledger; a warehouse that is down is one sentence, not a stack of the client's. */
 export function openClearLedger(config: Config): Ledger {
-  const { project, dataset, location } = config.ledger;
+  const { project, dataset, location } = ledgerPlace(config);
   const ledger = openLedger(bigQueryClients(config)(project), dataset, location);
   const where = config.bigqueryEndpoint ?? 'BigQuery';
   const clear = async <T>(work: Promise<T>): Promise<T> => {
@@ -50,7 +50,7 @@ export function openClearLedger(config: Config): Ledger {
           `The warehouse does not answer at ${where}: start the stack with "dayfill stack up", or try again.`,
         );
       }
-      throw new StateError(`The ledger ${config.ledger.project}.${config.ledger.dataset} cannot be read: ${message}`);
+      throw new StateError(`The ledger ${project}.${dataset} cannot be read: ${message}`);
     }
   };
   return {
