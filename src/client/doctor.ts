@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { Client } from '@temporalio/client';
-import type { Config } from '../config.js';
+import { type Config, ledgerPlace } from '../config.js';
 import { SEARCH_ATTRIBUTE_NAMES } from '../contracts/search-attributes.js';
 import { listPipelines, loadPipeline } from '../pipeline/load.js';
 import { bigQueryClients } from '../warehouse/bigquery.js';
@@ -109,10 +109,11 @@ async function worker(temporal: Client, namespace: string): Promise<string> {
 }
 
 async function bigquery(config: Config): Promise<string> {
-  const { bigqueryEndpoint: endpoint, ledger } = config;
+  const { bigqueryEndpoint: endpoint } = config;
   if (endpoint === null) {
-    await bigQueryClients(config)(ledger.project).getDatasets({ maxResults: 1 });
-    return `the real one, project ${ledger.project}`;
+    const { project } = ledgerPlace(config);
+    await bigQueryClients(config)(project).getDatasets({ maxResults: 1 });
+    return `the real one, project ${project}`;
   }
   return answering(endpoint, 'DAYFILL_BIGQUERY_ENDPOINT');
 }

@@ -3,6 +3,7 @@ import {
   type WorkflowHandle,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '../contracts/backfill.js';
@@ -15,6 +16,9 @@ import { NoWorkerError, StateError, UsageError } from './errors.js';
 import type { Dayfill } from './open.js';
 import { checkKnown, type PipelineFiles } from './pipelines.js';
 import { workerPolls } from './workers.js';
+
+/** A worker has to plan before it answers. */
+const ADD_MS = 20_000;
 
 export type BackfillHandle = WorkflowHandle<(input: BackfillInput) => Promise<BackfillResult>>;
 
@@ -94,11 +98,15 @@ export async function addToBackfill(dayfill: Dayfill, pipeline: string, add: Add
     workflowIdConflictPolicy: 'USE_EXISTING',
   });
   try {
-    return await dayfill.temporal.workflow.executeUpdateWithStart(addUpdate, {
-      startWorkflowOperation: start,
-      args: [add],
-    });
+    return await dayfill.temporal.withDeadline(Date.now() + ADD_MS, () =>
+      dayfill.temporal.workflow.executeUpdateWithStart(addUpdate, { startWorkflowOperation: start, args: [add] }),
+    );
   } catch (error) {
+    if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
+      throw new StateError(
+        'No worker took the partitions in: start one with "dayfill stack up" or "dayfill worker", and add them again, which does no harm.',
+      );
+    }
     if (error instanceof WorkflowUpdateFailedError) throw new StateError(error.cause?.message ?? error.message);
     throw error;
   }
