@@ -9,6 +9,7 @@ import type { PipelineDefinition } from '../pipeline/definition.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
 import type { Ledger } from '../warehouse/ledger.js';
 import { awaitWorkflowActivity } from './await-workflow.js';
+import { beating } from './beating.js';
 import { bigQueryQuery } from './bigquery-query.js';
 import { command } from './command.js';
 import { dagsterJob } from './dagster-job.js';
@@ -27,13 +28,16 @@ export interface ActivityDeps extends StepDeps {
 export function createActivities(
   deps: ActivityDeps,
 ): StepActivities & PlanningActivities & LedgerActivities & WorkflowActivities {
+  const { plan, planMore, ...loading } = planningActivities(deps);
   return {
     'dagster/job': dagsterJob(deps),
     'dbt/build': dbtBuild(deps),
     'bigquery/query': bigQueryQuery(deps.clients)(deps),
     command: command(deps),
-    ...planningActivities(deps),
+    plan: beating(plan),
+    planMore: beating(planMore),
+    ...loading,
     ...awaitWorkflowActivity(deps.client),
-    recordLedger: (row) => deps.ledger.append(row),
+    recordLedger: beating((row) => deps.ledger.append(row)),
   };
 }

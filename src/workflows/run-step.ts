@@ -16,6 +16,9 @@ import type { FailureKind, StepFailure } from '../contracts/failure.js';
 import { BAD_INPUT, type RenderedStep } from '../contracts/partition.js';
 import type { StepRequest, StepResult } from '../contracts/step.js';
 
+/** A worker that says nothing for as long is lost, and what it did is given to another. */
+const LOST_WORKER = '6 seconds';
+
 /** Reading a pipeline file is quick and needs no retry by the server: a local activity costs no round trip. */
 export const { loadPartition, matchRemedies } = proxyLocalActivities<PlanningActivities>({
   startToCloseTimeout: '1 minute',
@@ -25,12 +28,14 @@ export const { loadPartition, matchRemedies } = proxyLocalActivities<PlanningAct
 /** Planning reads the ledger: an outage of the warehouse is waited for. */
 export const { plan, planMore } = proxyActivities<PlanningActivities>({
   startToCloseTimeout: '5 minutes',
+  heartbeatTimeout: LOST_WORKER,
   retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
 });
 
 /** A ledger row must not be lost: it is tried until the warehouse takes it. */
 export const { recordLedger } = proxyActivities<LedgerActivities>({
   startToCloseTimeout: '2 minutes',
+  heartbeatTimeout: LOST_WORKER,
   retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
 });
 
@@ -52,7 +57,7 @@ const TIMEOUT_GRACE_MS = 60_000;
 export function runStep(step: RenderedStep, request: StepRequest): Promise<StepResult> {
   const steps = proxyActivities<StepActivities>({
     startToCloseTimeout: step.timeoutMs + TIMEOUT_GRACE_MS,
-    heartbeatTimeout: '6 seconds',
+    heartbeatTimeout: LOST_WORKER,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: { initialInterval: '500 milliseconds', backoffCoefficient: 1 },
   });
