@@ -1,4 +1,4 @@
-import { isGrpcDeadlineError, isGrpcServiceError } from '@temporalio/client';
+import { isGrpcCancelledError, isGrpcDeadlineError, isGrpcServiceError } from '@temporalio/client';
 import { TASK_QUEUE } from '../contracts/ids.js';
 import { NoWorkerError } from './errors.js';
 import type { Dayfill } from './open.js';
@@ -31,8 +31,9 @@ export async function askWorker<T>(dayfill: Dayfill, question: () => Promise<T>)
     return await dayfill.temporal.withDeadline(Date.now() + ANSWER_MS, question);
   } catch (error) {
     const { cause } = error as Error;
-    if (isGrpcDeadlineError(error) || (isGrpcServiceError(cause) && cause.code === NOBODY_POLLS))
-      throw new NoWorkerError();
+    // A deadline that passes between two tries of the SDK's own is told as a cancellation.
+    const late = isGrpcDeadlineError(error) || isGrpcCancelledError(error);
+    if (late || (isGrpcServiceError(cause) && cause.code === NOBODY_POLLS)) throw new NoWorkerError();
     throw error;
   }
 }
