@@ -17,6 +17,8 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import {
+  type AddInput,
+  type AddReceipt,
   addInputSchema,
   type BackfillInput,
   type BackfillResult,
@@ -49,6 +51,9 @@ import { awaitWorkflow, plan, planMore } from './run-step.js';
  */
 export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promise<BackfillResult> {
   const input = checkedInput(backfillInputSchema, rawInput, (i) => backfillId(i.pipeline, i.vars));
+  if (carry !== undefined && workflowInfo().continuedFromExecutionRunId === undefined) {
+    throw badInput('The input is not usable: a backfill takes one JSON object, not two.');
+  }
   const run = new BackfillRun(input, carry);
   await run.planned();
   const { progress } = run;
@@ -75,6 +80,8 @@ export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promis
 /** The partitions of one backfill, their workflows, and the messages it answers. */
 class BackfillRun {
   private current: BackfillProgress | null = null;
+  /** Only in the first run of a backfill. */
+  private firstPlan: Plan | null = null;
   /** What the query answers until the plan is there. */
   private readonly planning: BackfillProgress;
   private shownStatus: BackfillStatus | null = null;
@@ -105,7 +112,7 @@ class BackfillRun {
     setHandler(progressQuery, () => (this.current ?? this.planning).progress(), {
       description: 'Pending, live and ended partitions.',
     });
-    setHandler(addUpdate, async (add) => (await this.ready()).add(await planOrRefusal(planMore(this.input, add))), {
+    setHandler(addUpdate, (add) => this.add(add), {
       validator: (add) => {
         const parsed = addInputSchema.safeParse(add);
         if (!parsed.success) throw new Error(`The partitions to add are not usable: ${firstIssue(parsed.error)}.`);
@@ -116,6 +123,14 @@ class BackfillRun {
     });
   }
 
+  /** Takes more partitions in; an update that came with the start (update-with-start) asks for what the start brought in. */
+  private async add(add: AddInput): Promise<AddReceipt> {
+    const cameWithStart = this.current === null && selection(add) === selection(this.input);
+    const progress = await this.ready();
+    if (cameWithStart && this.firstPlan !== null) return receiptOf(this.firstPlan);
+    return progress.add(await planOrRefusal(planMore(this.input, add)));
+  }
+
   /** There once `planned` has ended. */
   get progress(): BackfillProgress {
     return this.current!;
@@ -123,11 +138,9 @@ class BackfillRun {
 
   async planned(): Promise<void> {
     upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: variantName(this.input.pipeline, this.input.vars) }]);
-    this.current ??= BackfillProgress.planned(
-      await planOrRefusal(plan(this.input)),
-      this.input.order ?? 'asc',
-      new Date(),
-    );
+    if (this.current !== null) return;
+    this.firstPlan = await planOrRefusal(plan(this.input));
+    this.current = BackfillProgress.planned(this.firstPlan, this.input.order ?? 'asc', new Date());
   }
 
   /** Messages may come while the plan is being made. */
@@ -199,8 +212,8 @@ class BackfillRun {
 
   /** Tells the Web UI how far it is. */
   show(ended?: 'succeeded' | 'failed'): void {
-    setCurrentDetails(backfillDetails(this.progress.progress(), new Date()));
     const status = ended ?? this.progress.status;
+    setCurrentDetails(backfillDetails(this.progress.progress(), status, new Date()));
     if (status === this.shownStatus) return;
     this.shownStatus = status as BackfillStatus;
     upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
@@ -230,4 +243,13 @@ async function planOrRefusal(planning: Promise<Plan>): Promise<Plan> {
     const cause = error instanceof ActivityFailure ? error.cause : undefined;
     throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;
   }
+}
+
+function selection({ from, to, partitions }: AddInput): string {
+  return JSON.stringify([from, to, partitions]);
+}
+
+function receiptOf({ partitions }: Plan): AddReceipt {
+  const added = partitions.filter(({ action }) => action === 'run').map(({ partition: key }) => key);
+  return { added, skipped: partitions.filter(({ action }) => action === 'skip') };
 }

@@ -28,9 +28,9 @@ export function partitionDetails(state: PartitionState): string {
 }
 
 /** What the Web UI shows of a backfill: done of total, rate, when it will be done, and the days that need someone. */
-export function backfillDetails(progress: Progress, now: Date): string {
+export function backfillDetails(progress: Progress, status: string, now: Date): string {
   const ended = Object.values(progress.ended);
-  const lines = [`**${ended.length} of ${progress.total}** partitions done; the backfill is **${progress.status}**`];
+  const lines = [`**${ended.length} of ${progress.total}** partitions done; backfill **${status}**`];
   if (ended.length > 0) {
     const each = progress.endedMs / ended.length;
     const left = progress.total - ended.length;
