@@ -86,7 +86,9 @@ describe('three days of two steps', () => {
       { type: 'command', summary: '2025-07-16 · identity' },
       { type: 'recordLedger', summary: '2025-07-16 · ledger: succeeded' },
     ]);
-    expect(await currentDetails(handle)).toMatch(/^\*\*3 of 3\*\* partitions done; the backfill is \*\*/);
+    expect(await currentDetails(handle)).toMatch(
+      /^\*\*3 of 3\*\* partitions done; backfill \*\*succeeded\*\*\n\n\d+\.\d s each$/,
+    );
     await until('the days to be found by their search attribute', async () => {
       const query = 'DayfillPipeline = "in-the-ui" AND WorkflowType = "partition" AND DayfillStatus = "succeeded"';
       return (await commands.dayfill.temporal.workflow.count(query)).count === 3;
@@ -119,7 +121,7 @@ test('a failed step is shown on the parent and on the day, with the exact answer
     failure: { id: failure.id, message: failure.message },
   });
   const parentDetails = await currentDetails(handle);
-  expect(parentDetails).toContain('**1 of 3** partitions done; the backfill is **waiting**');
+  expect(parentDetails).toContain('**1 of 3** partitions done; backfill **waiting**');
   expect(parentDetails).toContain('[2025-07-17](/namespaces/{namespace}/workflows/shown%2F2025-07-17) at `crm`');
   const dayDetails = await currentDetails(pipeline.day(D17));
   expect(dayDetails).toContain('Step `crm` failed (exit_code)');
@@ -166,11 +168,17 @@ describe('more and fewer partitions', () => {
 
   test('addToBackfill adds to the one that runs, or starts one', async () => {
     const pipeline = commands.pipeline('add-or-start');
-    await addToBackfill(commands.dayfill, 'add-or-start', { partitions: [D16] });
+    expect(await addToBackfill(commands.dayfill, 'add-or-start', { partitions: [D16] })).toEqual({
+      added: [D16],
+      skipped: [],
+    });
     expect(await pipeline.backfill().result()).toMatchObject({ counts: { succeeded: 1 } });
 
     pipeline.hold(`${D17}.crm`);
-    await addToBackfill(commands.dayfill, 'add-or-start', { partitions: [D17] });
+    expect(await addToBackfill(commands.dayfill, 'add-or-start', { from: D16, to: D17 })).toEqual({
+      added: [D17],
+      skipped: [{ partition: D16, action: 'skip', reason: 'already succeeded' }],
+    });
     await pipeline.hasBegun(`${D17}.crm`);
     const receipt = await addToBackfill(commands.dayfill, 'add-or-start', { from: D16, to: D18 });
     expect(receipt.added).toEqual([D18]);
@@ -217,6 +225,22 @@ describe('fromStep', () => {
       ['identity', 'succeeded', 1],
     ]);
   });
+});
+
+test('chunks of days run like days, and a range that cuts one names it', async () => {
+  const pipeline = commands.pipeline('chunks', { partition: { every: '10d', start: '2025-07-01' } });
+  const result = await pipeline.run({ from: '2025-07-01', to: '2025-07-20' });
+  expect(result).toMatchObject({ counts: { succeeded: 2 } });
+  const chunks = ['2025-07-01..2025-07-10', '2025-07-11..2025-07-20'];
+  expect(pipeline.began()).toEqual(chunks.flatMap((chunk) => [`${chunk}.crm`, `${chunk}.identity`]));
+  expect((await pipeline.rows())[1]).toMatchObject({
+    partition: chunks[1],
+    partitionStart: '2025-07-11',
+    partitionEnd: '2025-07-20',
+    workflowId: `chunks/${chunks[1]}`,
+  });
+  const refusal = await failureOf(await pipeline.start({ from: '2025-07-01', to: '2025-07-15' }));
+  expect(refusal).toMatchObject({ type: 'BadInput', message: expect.stringContaining(chunks[1]!) });
 });
 
 test('vars overridden at start make a variant with ids and a ledger of its own', async () => {

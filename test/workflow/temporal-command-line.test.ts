@@ -22,8 +22,9 @@ async function temporalWorkflow(...args: string[]): Promise<string> {
   return stdout;
 }
 
-function start(workflowId: string, type: 'backfill' | 'partition', input: string): Promise<string> {
-  return temporalWorkflow('start', '-w', workflowId, '--type', type, '-t', 'dayfill', '-i', input);
+function start(workflowId: string, type: 'backfill' | 'partition', ...inputs: string[]): Promise<string> {
+  const given = inputs.flatMap((input) => ['-i', input]);
+  return temporalWorkflow('start', '-w', workflowId, '--type', type, '-t', 'dayfill', ...given);
 }
 
 async function progressOf(workflowId: string): Promise<Progress> {
@@ -107,6 +108,19 @@ test('a rejected update says why and exits with an error', async () => {
   expect(stale.replaceAll('\\', '')).toContain(`The decision answers failure "old-1", but "${failure.id}" is waiting.`);
   await resolve('{"action":"skip"}');
   expect(await pipeline.day(D16).result()).toMatchObject({ status: 'skipped' });
+});
+
+test('a second object of input is refused: nobody hands a backfill a past that it did not have', async () => {
+  const pipeline = commands.pipeline('two-inputs');
+  const past = `{"pipeline":"two-inputs","pending":["${D17}"],"live":{},"ended":{"${D16}":"succeeded"}}`;
+  for (const second of [past, 'null', '7']) {
+    await start('backfill/two-inputs', 'backfill', `{"pipeline":"two-inputs","partitions":["${D16}"]}`, second);
+    expect(await failureOf(pipeline.backfill())).toEqual({
+      type: 'BadInput',
+      message: 'The input is not usable: a backfill takes one JSON object, not two.',
+    });
+  }
+  expect(pipeline.began()).toEqual([]);
 });
 
 describe('what is refused with one sentence and no trace', () => {
