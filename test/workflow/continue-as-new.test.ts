@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { addToBackfill, pauseBackfill, resumeBackfill } from '../../src/client/start.js';
+import { addToBackfill, pauseBackfill, resumeBackfill, startBackfill } from '../../src/client/start.js';
 import {
   type CommandPipeline,
   type CommandStack,
@@ -37,12 +37,21 @@ async function runsOf(pipeline: CommandPipeline): Promise<string[]> {
 
 test('a long backfill goes on in new runs, each day once and in order', async () => {
   const pipeline = commands.pipeline('long');
-  const handle = await pipeline.start({ from: FIRST, to: LAST, exclude: [DAYS[3]!] });
+  const handle = await startBackfill(commands.dayfill, {
+    pipeline: 'long',
+    from: FIRST,
+    to: LAST,
+    exclude: [DAYS[3]!],
+  });
   expect(await handle.result()).toEqual({ pipeline: 'long', planSkipped: 1, counts: { succeeded: 11 } });
   const ran = DAYS.filter((day) => day !== DAYS[3]);
   expect(crmRuns(pipeline)).toEqual(crmOf(ran));
   expect(await pipeline.recorded()).toEqual(ran.map((day) => `${day} succeeded`));
   expect((await runsOf(pipeline)).length).toBeGreaterThan(1);
+  const last = await pipeline.backfill().describe();
+  expect(last.typedSearchAttributes.getAll().map(({ value }) => value)).toEqual(
+    expect.arrayContaining(['long', 'succeeded']),
+  );
   expect(await currentDetails(pipeline.backfill())).toContain('**11 of 11** partitions done');
   const history = await pipeline.backfill().fetchHistory();
   expect(history.events!.length).toBeLessThan(2 * SUGGEST_AFTER);
