@@ -18,7 +18,9 @@ const TRANSIENT_CODES = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 /** Two writers of one table met: BigQuery asks for another try. */
-const CONCURRENT_UPDATE = /could not serialize access|due to concurrent update|socket hang up|fetch failed|network/i;
+const CONCURRENT_UPDATE = /could not serialize access|due to concurrent update/i;
+/** How the client tells that nobody answered; only where there was no answer, since tables may be called so. */
+const NO_ANSWER = /socket hang up|fetch failed|network/i;
 
 interface WarehouseError {
   code?: number | string;
@@ -33,7 +35,8 @@ export function isTransientWarehouseError(error: unknown): boolean {
   if (typeof code === 'number' && (code >= 500 || code === 429)) return true;
   if (typeof code === 'string' && TRANSIENT_CODES.has(code)) return true;
   if ([reason, ...errors.map((e) => e.reason)].some((r) => r !== undefined && TRANSIENT_REASONS.has(r))) return true;
-  return CONCURRENT_UPDATE.test(message);
+  const answered = typeof code === 'number' || reason !== undefined || errors.length > 0;
+  return CONCURRENT_UPDATE.test(message) || (!answered && NO_ANSWER.test(message));
 }
 
 /** The warehouse's own message, without the client's additions. */
