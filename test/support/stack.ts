@@ -1,12 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import getPort, { portNumbers } from 'get-port';
 import { type Config, loadConfig } from '../../src/config.js';
 import type { ServiceName } from '../../src/stack/service.js';
 import { type ServiceStatus, stackDown, stackStatus, stackUp } from '../../src/stack/stack.js';
 
 /** Ports that nobody else has, not the usual ones: other stacks run beside a test. */
 export const FREE_PORTS = { temporal: 0, 'temporal-ui': 0, bigquery: 0, storage: 0 };
+
+/** Below those that the system gives to outgoing connections: one of them could take the port of a killed service. */
+async function portsThatStayFree(): Promise<typeof FREE_PORTS> {
+  const start = 10_000 + Math.floor(Math.random() * 20_000);
+  const next = () => getPort({ port: portNumbers(start, start + 1000), host: '127.0.0.1' });
+  return { temporal: await next(), 'temporal-ui': await next(), bigquery: await next(), storage: await next() };
+}
 
 export interface TestStack {
   stateDir: string;
@@ -36,6 +44,7 @@ export async function startTestStack({ services, env: extra = {} }: TestStackOpt
   const stateDir = mkdtempSync(path.join(tmpdir(), 'dayfill-stack-'));
   const env = { ...ownEnvironment(), DAYFILL_STATE_DIR: stateDir, DAYFILL_VENV: loadConfig().venv, ...extra };
   const config = () => loadConfig(env);
+  const usualPorts = await portsThatStayFree();
   const stack: TestStack = {
     stateDir,
     env,
@@ -43,7 +52,7 @@ export async function startTestStack({ services, env: extra = {} }: TestStackOpt
     async up(services) {
       const lines: string[] = [];
       const log = (line: string) => lines.push(line);
-      await stackUp({ config: config(), log, services, usualPorts: FREE_PORTS, environment: env });
+      await stackUp({ config: config(), log, services, usualPorts, environment: env });
       return lines;
     },
     async down() {
