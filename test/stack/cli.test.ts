@@ -131,7 +131,7 @@ describe('bad input is refused in one sentence', () => {
     const [datasets] = await bigQueryClients(stack.config())('dayfill-local').getDatasets();
     expect(datasets).toEqual([]);
     expect(existsSync(pwned()) || existsSync('pwned')).toBe(false);
-  }, 120_000);
+  }, 240_000);
 
   test('before any server is asked', async () => {
     const nothing = { TEMPORAL_ADDRESS: '127.0.0.1:1', DAYFILL_BIGQUERY_ENDPOINT: 'http://127.0.0.1:1' };
