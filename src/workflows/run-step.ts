@@ -39,10 +39,9 @@ export const { recordLedger } = proxyActivities<LedgerActivities>({
   retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
 });
 
-/** Waits as long as the other workflow takes; a lost worker is noticed by its missing heartbeat. */
+/** Waits as long as the other workflow takes, by short attempts that are repeated without limit. */
 export const { awaitWorkflow } = proxyActivities<WorkflowActivities>({
-  startToCloseTimeout: '365 days',
-  heartbeatTimeout: '30 seconds',
+  startToCloseTimeout: '30 seconds',
   retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
 });
 

@@ -31,11 +31,16 @@ export interface CommandStack {
 export interface CommandStackOptions {
   /** A server that runs already. @default one of the stack's own */
   temporalAddress?: string;
+  /** Settings of the worker on top. */
+  env?: Record<string, string>;
 }
 
-export async function startCommandStack({ temporalAddress }: CommandStackOptions = {}): Promise<CommandStack> {
+export async function startCommandStack({
+  temporalAddress,
+  env: extra,
+}: CommandStackOptions = {}): Promise<CommandStack> {
   const pipelinesDir = mkdtempSync(path.join(tmpdir(), 'dayfill-pipelines-'));
-  const env: Record<string, string> = { DAYFILL_PIPELINES: pipelinesDir };
+  const env: Record<string, string> = { DAYFILL_PIPELINES: pipelinesDir, ...extra };
   if (temporalAddress !== undefined) env.TEMPORAL_ADDRESS = temporalAddress;
   const stack = await startTestStack({ services: ['temporal', 'bigquery', 'worker'], env });
   const config = stack.config();
