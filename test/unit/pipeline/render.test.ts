@@ -15,6 +15,8 @@ describe('a partition', () => {
     });
     expect(renderPartition(definition, input, undefined, NOW)).toEqual({
       bounds: { key: '2025-07-16', start: '2025-07-16', end: '2025-07-16' },
+      earlierSteps: [],
+      project: null,
       steps: [
         {
           id: 'crm',
@@ -34,6 +36,7 @@ describe('a partition', () => {
   it('leaves out the steps before fromStep, and takes onFailure from the input', () => {
     const rendered = renderPartition(pipeline(), { ...input, fromStep: 'identity', onFailure: 'stop' }, undefined, NOW);
     expect(rendered.steps.map(({ id }) => id)).toEqual(['identity']);
+    expect(rendered.earlierSteps).toEqual(['crm']);
     expect(rendered.onFailure).toBe('stop');
   });
 
