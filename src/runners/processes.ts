@@ -81,12 +81,19 @@ function pids(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 
-/** See proc(5). The name of the program comes second, in parentheses, and may contain anything. */
+/**
+ * See proc(5). The name of the program comes second, in parentheses, and may contain anything. One whose first thread is dead
+ * while others still hold its files and ports is no zombie yet.
+ */
 function statOf(pid: number): { pgid: number; zombie: boolean; startTime: string } | null {
   const text = textOf(`/proc/${pid}/stat`);
   if (text === '') return null;
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { zombie: fields[0] === 'Z' || fields[0] === 'X', pgid: Number(fields[2]), startTime: fields[19]! };
+  return {
+    zombie: /[ZX]/.test(fields[0]!) && Number(fields[17]) <= 1,
+    pgid: Number(fields[2]),
+    startTime: fields[19]!,
+  };
 }
 
 /** Empty when the process is gone, or another user's. */
