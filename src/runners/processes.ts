@@ -47,22 +47,19 @@ async function stopAll(running: () => number[]): Promise<void> {
   }
 }
 
-function send(target: number, signal: NodeJS.Signals): void {
+/** Signals a process, or with a negated id every process of a group; false when there is none. */
+export function send(target: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(target, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
-/** Zombies do not count: they write nothing, and in a container nobody may ever collect them. */
-function isGroupRunning(pgid: number): boolean {
-  try {
-    process.kill(-pgid, 0);
+    return process.kill(target, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
     throw error;
   }
+}
+
+/** Zombies do not count: they write nothing, and in a container nobody may ever collect them. */
+export function isGroupRunning(pgid: number): boolean {
+  if (!send(-pgid, 0)) return false;
   if (!linux) return true;
   return pids().some((pid) => {
     const stat = statOf(pid);

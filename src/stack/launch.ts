@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { startTimeOf } from '../runners/processes.js';
 import { DiedAtStart, StackError } from './errors.js';
 import { logFileOf } from './places.js';
-import { startTimeOf } from './processes.js';
 import type { Launch, Running, Service, Surroundings } from './service.js';
 
 const POLL_MS = 50;

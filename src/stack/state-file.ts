@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import path from 'node:path';
 import { z } from 'zod';
 import { stackFile } from '../config.js';
-import { BOOT } from './processes.js';
+import { BOOT } from '../runners/processes.js';
 import type { Service } from './service.js';
 
 const entrySchema = z.object({

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
+import { isGroupRunning, send, startTimeOf } from '../runners/processes.js';
 import { StackError } from './errors.js';
-import { isGroupRunning, signalGroup, startTimeOf } from './processes.js';
 import type { Service } from './service.js';
 import type { StackEntry } from './state-file.js';
 
@@ -27,11 +27,11 @@ export async function stopService(service: Service, entry: Pick<StackEntry, 'pid
   if (current !== null && current !== entry.startTime) return;
   const isGone = () => !isGroupRunning(entry.pid);
   if (current === null && !isGone()) {
-    signalGroup(entry.pid, 'SIGTERM');
+    send(-entry.pid, 'SIGTERM');
     await until(isGone, REST_MS);
   }
   if (isGone()) return;
-  signalGroup(entry.pid, 'SIGKILL');
+  send(-entry.pid, 'SIGKILL');
   if (!(await until(isGone, REST_MS))) {
     throw new StackError(`${service.name} (process group ${entry.pid}) does not end, not even by SIGKILL: look at it.`);
   }

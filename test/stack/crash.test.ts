@@ -6,7 +6,7 @@ import type { Client } from '@temporalio/client';
 import { connectClient } from '../../src/client/connection.js';
 import { TASK_QUEUE } from '../../src/contracts/ids.js';
 import type { StepHeartbeat } from '../../src/contracts/step.js';
-import { startTimeOf } from '../../src/stack/processes.js';
+import { startTimeOf } from '../../src/runners/processes.js';
 import { startTestStack, type TestStack } from '../support/stack.js';
 import {
   dayfill,

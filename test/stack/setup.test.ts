@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { execa } from 'execa';
 import { loadConfig } from '../../src/config.js';
-import { startTimeOf } from '../../src/stack/processes.js';
+import { startTimeOf } from '../../src/runners/processes.js';
 
 /** Takes the lock, notes when it came in and went out, and stays for a while with a command under way. */
 const USER_OF_THE_LOCK = `

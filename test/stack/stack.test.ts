@@ -9,7 +9,7 @@ import { Client, Connection } from '@temporalio/client';
 import { execa } from 'execa';
 import { type Config, loadConfig, stackFile } from '../../src/config.js';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../src/contracts/search-attributes.js';
-import { startTimeOf } from '../../src/stack/processes.js';
+import { startTimeOf } from '../../src/runners/processes.js';
 import { accepts } from '../../src/stack/reachability.js';
 import { stackUp } from '../../src/stack/stack.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
