@@ -30,6 +30,7 @@ def install() -> None:
         job_routes,
         logs,
         requests,
+        schema_changes,
         scripts,
         shutdown,
         streaming,
@@ -51,4 +52,4 @@ def install() -> None:
         shutdown,
     ):
         repair.install()
-    requests.serve_first(job_routes.router, streaming.router)
+    requests.serve_first(job_routes.router, streaming.router, schema_changes.router)

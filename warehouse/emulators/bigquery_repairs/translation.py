@@ -7,6 +7,9 @@
 | array_agg(distinct x ignore nulls) | keeps the null | drops it |
 | create table t (a int64) as (select …) | syntax error | works |
 | a column called at, check, show … | syntax error | works |
+| update t set t.a = 1 | syntax error | works |
+| merge … then insert row | syntax error | works |
+| partition by date(ts), timestamp_trunc(ts, day) | no timePartitioning | as with a column |
 | @name inside a string or a comment | taken for a parameter | left alone |
 """
 
@@ -14,13 +17,14 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
+import bqemulator.catalog.ddl_sync as ddl_sync
 import bqemulator.sql.parameters as parameters
 import bqemulator.sql.translator as translator
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
-_WORTH_PARSING = re.compile(r"\b(NUMERIC|DECIMAL|IGNORE\s+NULLS|WEEK\s*\(|ISOWEEK|CREATE\s)", re.IGNORECASE)
+_WORTH_PARSING = re.compile(r"\b(NUMERIC|DECIMAL|IGNORE\s+NULLS|WEEK\s*\(|ISOWEEK|CREATE\s|UPDATE\s)", re.IGNORECASE)
 # Words that DuckDB reserves, BigQuery does not, and sqlglot does not know to quote.
 _RESERVED_BY_DUCKDB = (
     "anti asof at authorization binary check collation concurrently describe freeze isnull lambda overlaps pivot "
@@ -30,6 +34,7 @@ _MONDAY_WEEKS = {"WEEK(MONDAY)", "ISOWEEK"}
 # Text of DuckDB or BigQuery SQL in which nothing is to be looked for.
 QUOTED_OR_COMMENT = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|/\*.*?\*/|--[^\n]*"
 _BARE_DECIMAL = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|\bDECIMAL\b(?!\s*\()", re.DOTALL)
+_INSERT_ROW = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|\bTHEN\s+INSERT\s+ROW\b", re.DOTALL | re.IGNORECASE)
 _PARAMETER = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|[@$](?P<name>\w+)", re.DOTALL)
 
 
@@ -83,6 +88,20 @@ def _start_weeks_on_monday(tree: exp.Expression) -> bool:
     return changed
 
 
+def _unqualify_set(tree: exp.Expression) -> bool:
+    """`update t set t.a = 1`: DuckDB takes no table's name there."""
+    changed = False
+    for update in tree.find_all(exp.Update):
+        merge = update.find_ancestor(exp.Merge)
+        name = (merge or update).this.alias_or_name.lower()
+        for each in update.expressions:
+            column = each.this if isinstance(each, exp.EQ) else None
+            if isinstance(column, exp.Column) and column.table.lower() == name:
+                column.set("table", None)
+                changed = True
+    return changed
+
+
 def _prepare(bigquery_sql: str) -> str:
     """BigQuery SQL in, BigQuery SQL that translates rightly out. What does not parse is left for stock to refuse."""
     if not _WORTH_PARSING.search(bigquery_sql):
@@ -91,17 +110,30 @@ def _prepare(bigquery_sql: str) -> str:
         tree = sqlglot.parse_one(bigquery_sql, read="bigquery")
     except sqlglot.errors.SqlglotError:
         return bigquery_sql
-    steps = (_widen_numeric, _unwrap_created_select, _filter_distinct_nulls, _start_weeks_on_monday)
+    steps = (_widen_numeric, _unwrap_created_select, _filter_distinct_nulls, _start_weeks_on_monday, _unqualify_set)
     changed = [step(tree) for step in steps]
     return tree.sql("bigquery") if any(changed) else bigquery_sql
 
 
 def _transpile(sql: str, **options: Any) -> list[str]:
-    """sqlglot's transpile, with the DECIMALs that translating brings in widened too."""
+    """sqlglot's transpile, with the DECIMALs that translating brings in widened too, and INSERT ROW by position."""
     return [
-        _BARE_DECIMAL.sub(lambda found: found["skip"] or "DECIMAL(38, 9)", statement)
-        for statement in sqlglot.transpile(sql, **options)
+        _INSERT_ROW.sub(lambda found: found["skip"] or "THEN INSERT", widened)
+        for widened in (
+            _BARE_DECIMAL.sub(lambda found: found["skip"] or "DECIMAL(38, 9)", statement)
+            for statement in sqlglot.transpile(sql, **options)
+        )
     ]
+
+
+def _partition_field(properties: exp.Properties) -> str | None:
+    """Stock's `_ddl_partition_field`, for `date(ts)` and truncations too; ingestion time and ranges have no column."""
+    for each in properties.expressions:
+        if isinstance(each, exp.PartitionedByProperty) and not each.find(exp.RangeBucket):
+            column = each.find(exp.Column) or each.find(exp.Identifier)
+            if column is not None and column.name.upper() not in {"_PARTITIONDATE", "_PARTITIONTIME"}:
+                return column.name
+    return None
 
 
 def _bind_named(sql: str, query_parameters: list[dict[str, Any]]) -> tuple[str, list[Any]]:
@@ -125,4 +157,5 @@ def install() -> None:
     translator.rewrite_create_table_schema_ctas = lambda sql: stock_first_rewriter(_prepare(sql))
     translator.sqlglot = SimpleNamespace(**{**vars(sqlglot), "transpile": _transpile})
     parameters._bind_named = _bind_named
+    ddl_sync._ddl_partition_field = _partition_field
     DuckDB.Generator.RESERVED_KEYWORDS |= set(_RESERVED_BY_DUCKDB)

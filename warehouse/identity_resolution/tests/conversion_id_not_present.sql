@@ -1,3 +1,5 @@
+{{ config(enabled=delivers('talbots')) }}
+
 -- Conversions of the CRM, of any day, that identity resolution has no person for.
 select c.conversion_id, c.conversion_date
 from {{ source('crm', 'conversions') }} as c

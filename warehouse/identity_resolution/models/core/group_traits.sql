@@ -1,0 +1,3 @@
+{{ config(enabled=delivered('group_identifier_sources') | length > 0, cluster_by=['identifier_value']) }}
+
+{{ core_traits('group') }}

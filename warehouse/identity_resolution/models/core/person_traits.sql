@@ -1,0 +1,3 @@
+{{ config(cluster_by=['identifier_value']) }}
+
+{{ core_traits('person') }}

@@ -1,0 +1,11 @@
+{{ config(enabled=delivered('group_identifier_sources') | length > 0, unique_key='node_id', cluster_by=['node_id'], pre_hook="{{ resolve_entities('group', entity_changes(this)) }}", post_hook="{{ drop_entity_changes(this) }}") }}
+
+-- depends_on: {{ ref('group_edges') }} {{ ref('entity_merges') }}
+select
+    changes.node_id,
+    nodes.identifier_type,
+    nodes.identifier_value,
+    changes.entity_id as group_id,
+    {{ ingestion_columns() }}
+from {{ entity_changes(this) }} as changes
+join {{ ref('group_nodes') }} as nodes on nodes.node_id = changes.node_id
