@@ -1,12 +1,15 @@
 import type { AddInput, BackfillInput, Plan } from './backfill.js';
-import type { StepFailure } from './failure.js';
+import type { AlikeInput, StandingDecision } from './decision.js';
+import type { Failure, StepFailure } from './failure.js';
+import type { Proposal, ProposalInput } from './fix.js';
 import type { LedgerRow } from './ledger.js';
-import type { PartitionInput, RemedyPlan, RenderedPartition } from './partition.js';
-import type { StepKind, StepRequest, StepResult } from './step.js';
+import type { Notice } from './notice.js';
+import type { PartitionInput, PreparedFix, RemedyPlan, RenderedPartition } from './partition.js';
+import type { ActivityKind, StepRequest, StepResult } from './step.js';
 
 /** A step activity; fails with an `ApplicationFailure` whose type is a failure kind and whose first detail a `StepFailure`. */
 export type StepActivity = (request: StepRequest) => Promise<StepResult>;
-export type StepActivities = Record<StepKind, StepActivity>;
+export type StepActivities = Record<ActivityKind, StepActivity>;
 
 /** Everything else that workflows ask of the outside world. */
 export interface PlanningActivities {
@@ -23,6 +26,34 @@ export interface PlanningActivities {
     failure: StepFailure,
     used: Record<string, number>,
   ): Promise<RemedyPlan | null>;
+}
+/** What the SQL of a fix comes from. */
+export type FixSource = { file: string } | { sql: string };
+
+/** Everything about fixes that needs files, the warehouse or an adviser. */
+export interface FixActivities {
+  /**
+   * Reads the SQL of a fix, has the guard check it, and says how it is run for the step.
+   * @param source `sql` is checked against `allow_ad_hoc_sql` unless it is a proposal's.
+   * @param n number of the fix within the partition, from 1: names its work.
+   * Fails with `BadInput` and one sentence when it is refused.
+   */
+  prepareFix(
+    input: PartitionInput,
+    failure: Failure,
+    source: FixSource,
+    options: { n: number; then: 'retry' | 'continue'; proposed: boolean },
+  ): Promise<PreparedFix>;
+  /** Asks the adviser; null when it has nothing to suggest. */
+  advise(input: PartitionInput, failure: Failure): Promise<Proposal | null>;
+  /** Rehearses what someone proposes. Fails with `BadInput` and one sentence when the guard refuses it. */
+  rehearseProposal(input: PartitionInput, failure: Failure, proposal: ProposalInput): Promise<Proposal>;
+  /** The decision that healed a partition of the fingerprint; fails with `BadInput` and one sentence when none did. */
+  findCanary(input: Pick<PartitionInput, 'pipeline' | 'vars'>, alike: AlikeInput): Promise<StandingDecision>;
+}
+export interface NoticeActivities {
+  /** Tells every target of the pipeline's `notify:`, those that have it already excepted; fails when one did not take it. */
+  notify(notice: Notice): Promise<void>;
 }
 export interface LedgerActivities {
   recordLedger(row: LedgerRow): Promise<void>;

@@ -55,12 +55,14 @@ export interface Plan {
   partitions: PlannedPartition[];
   concurrency: number;
   onFailure: OnFailure;
+  /** Whether anyone is to be told. */
+  notifies: boolean;
 }
 
 const partitionReportSchema = z.strictObject({
   status: z.enum(PARTITION_STATUSES),
   step: z.string().nullable(),
-  failure: z.strictObject({ id: z.string(), message: z.string() }).nullable(),
+  failure: z.strictObject({ id: z.string(), fingerprint: z.string(), message: z.string() }).nullable(),
 });
 /** What the parent knows of a partition that has a workflow right now. */
 export type PartitionReport = z.infer<typeof partitionReportSchema>;

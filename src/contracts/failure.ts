@@ -37,6 +37,8 @@ export interface StepFailure {
   tail: string;
   /** Where the whole log is, relative to the state directory; null when there is none. */
   log: string | null;
+  /** Where the definitions of the failing tests are (`FailingTest[]` as JSON), relative to the state directory; null when there are none. */
+  evidence: string | null;
   /** Exit code of the process, when there was one. */
   exitCode: number | null;
 }

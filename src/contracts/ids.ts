@@ -6,9 +6,14 @@ export const TASK_QUEUE = 'dayfill';
 
 export type Vars = Record<string, string>;
 
-/** First `length` hex digits of the SHA-256 of a text. Pure JavaScript, so that workflows can use it too. */
+/** SHA-256 of a text as UTF-8, in hex. Pure JavaScript, so that workflows can use it too. */
+export function sha256Hex(text: string): string {
+  return bytesToHex(sha256(utf8ToBytes(text)));
+}
+
+/** First `length` hex digits of the SHA-256 of a text. */
 export function shortHash(text: string, length = 8): string {
-  return bytesToHex(sha256(utf8ToBytes(text))).slice(0, length);
+  return sha256Hex(text).slice(0, length);
 }
 
 /**
@@ -36,9 +41,14 @@ export function lockId(lock: string): string {
 }
 
 /** Names a pipeline cannot have, because ids of that shape mean something else. */
-export const RESERVED_PIPELINE_NAMES: readonly string[] = ['backfill', 'catch-up', 'lock'];
+export const RESERVED_PIPELINE_NAMES: readonly string[] = ['backfill', 'catch-up', 'lock', 'notification'];
 
 /** Key of one piece of step work: `<variant>/<partition>/<step>`, or `….<remedy>.<n>` inside a remedy. */
 export function stepKey(pipeline: string, partition: string, step: string, vars?: Vars): string {
   return `${partitionId(pipeline, partition, vars)}/${step}`;
 }
+
+/** A client: the prefix of its datasets. */
+export const CLIENT = /^[a-z]\w*$/;
+/** A Google Cloud project, as BigQuery allows it between backquotes. */
+export const PROJECT_ID = /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/;

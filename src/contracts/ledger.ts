@@ -2,6 +2,9 @@ import type { DecisionRecord } from './decision.js';
 import type { StepOutcome } from './partition.js';
 import type { PartitionStatus } from './status.js';
 
+/** How the run id of a row begins that tells of an undone fix. */
+export const UNDO_RUN = 'undo-';
+
 /** A row of the append-only ledger; (runId, sequence) is its key, so one written twice counts once. */
 export interface LedgerRow {
   /** The variant name: `talbots`, or `talbots~<hash>` when vars were overridden. */

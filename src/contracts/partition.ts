@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { pipelineName, varsSchema } from './backfill.js';
-import type { DecisionRecord } from './decision.js';
+import type { DecisionAction, DecisionRecord } from './decision.js';
 import type { Failure } from './failure.js';
+import type { Proposal } from './fix.js';
 import { ON_FAILURE, type PartitionStatus, type StepStatus } from './status.js';
-import type { Json, PartitionBounds, StepKind } from './step.js';
+import type { ActivityKind, Json, PartitionBounds } from './step.js';
 
 /** Input of the partition workflow. */
 export const partitionInputSchema = z.strictObject({
@@ -20,10 +21,20 @@ export type PartitionInput = z.infer<typeof partitionInputSchema>;
 export interface RenderedStep {
   id: string;
   title: string;
-  uses: StepKind;
+  uses: ActivityKind;
   with: Record<string, Json>;
   timeoutMs: number;
   retry: { attempts: number; initialMs: number };
+  /** What runs after a fix in place of the step, which would bring back what the fix took away; empty: the step itself. */
+  afterFix: RenderedStep[];
+}
+
+/** What decides when nobody has, and how often people are reminded on the way. */
+export interface DecideWithin {
+  timeMs: number;
+  action: Extract<DecisionAction, 'retry' | 'skipStep' | 'skip' | 'abort'>;
+  /** Null for no reminders. */
+  remindMs: number | null;
 }
 
 /** A partition ready to run. */
@@ -38,6 +49,13 @@ export interface RenderedPartition {
   project: string | null;
   /** Pipelines that name the same lock take turns; null without one. */
   lock: string | null;
+  decideWithin: DecideWithin | null;
+  /** Rows up to which a proposal of a class may be applied without asking; empty: never. */
+  autoApply: Record<string, number>;
+  /** Whether anyone is to be told. */
+  notifies: boolean;
+  /** Whether SQL fixes are allowed at all, so that an adviser is worth asking. */
+  fixes: boolean;
   /** ISO time before the first read: later source rows make this partition stale, not lost. */
   sourceAsOf: string;
 }
@@ -47,6 +65,15 @@ export interface RemedyPlan {
   ids: string[];
   run: RenderedStep[];
   then: 'retry' | 'continue';
+}
+
+/** The SQL of a fix, checked by the guard and pinned, and how it is run. */
+export interface PreparedFix {
+  sql: string;
+  sha256: string;
+  /** The file it came from; null for any other SQL. */
+  file: string | null;
+  step: RenderedStep;
 }
 
 /** What happened to one step: part of `state`, `show` and the ledger. */
@@ -79,8 +106,12 @@ export interface PartitionState {
   /** The failure that waits for a decision. */
   failure: Failure | null;
   decisions: DecisionRecord[];
-  /** The place of an adviser's proposal; none yet. */
-  proposal: null;
+  /** What an adviser, or someone through MCP, suggests for the failure that waits. */
+  proposal: Proposal | null;
+  /** True while an adviser is at work, or what someone said is being checked. */
+  advising: boolean;
+  /** ISO time at which `decide_within` decides; null when it waits as long as it takes. */
+  decidesAt: string | null;
 }
 
 /** Result of the partition workflow, and the details of its failure when it failed. */

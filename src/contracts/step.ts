@@ -2,6 +2,11 @@
 export const STEP_KINDS = ['dagster/job', 'dbt/build', 'bigquery/query', 'command'] as const;
 export type StepKind = (typeof STEP_KINDS)[number];
 
+/** What runs the SQL of a fix; no pipeline file names it. */
+export const FIX_KIND = 'bigquery/fix';
+/** Every kind of step that has an activity. */
+export type ActivityKind = StepKind | typeof FIX_KIND;
+
 /** JSON as it travels in payloads. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 

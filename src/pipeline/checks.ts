@@ -13,13 +13,14 @@ export interface PlacedWork {
   work: Pick<PipelineFile['steps'][number], 'uses' | 'with'>;
 }
 
-/** Every step of a file and of its remedies. */
+/** Every step of a file, of its remedies, and of what follows a fix. */
 export function worksOf(file: PipelineFile): PlacedWork[] {
   return file.steps.flatMap((step, index) => [
     { path: ['steps', index], work: step },
     ...step.remedies.flatMap((remedy, r) =>
       remedy.run.map((work, w) => ({ path: ['steps', index, 'remedies', r, 'run', w], work })),
     ),
+    ...step.after_fix.map((work, w) => ({ path: ['steps', index, 'after_fix', w], work })),
   ]);
 }
 

@@ -1,6 +1,7 @@
+import type { DecideWithin } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import type { PipelineDefinition, Work } from './definition.js';
-import { parseDuration } from './scalars.js';
+import type { FixDefinition, PipelineDefinition, Work } from './definition.js';
+import { parseBytes, parseDuration } from './scalars.js';
 import { DEFAULT_RETRY, type PipelineFile } from './schema.js';
 
 type FileStep = PipelineFile['steps'][number];
@@ -28,6 +29,10 @@ export function definitionOf(file: PipelineFile, dir: string): PipelineDefinitio
     parallelSafe: file.parallel_safe,
     concurrency: file.concurrency,
     lock: file.lock ?? null,
+    fixes: file.fixes === undefined ? null : fixesOf(file.fixes),
+    allowAdHocSql: file.allow_ad_hoc_sql,
+    decideWithin: file.decide_within === undefined ? null : decideWithinOf(file.decide_within),
+    notify: file.notify,
     steps: file.steps.map((step) => ({
       id: step.id,
       title: step.title ?? step.id,
@@ -39,7 +44,27 @@ export function definitionOf(file: PipelineFile, dir: string): PipelineDefinitio
         run: run.map((work) => workOf(work, DEFAULT_RETRY)),
         then,
       })),
+      afterFix: step.after_fix.map((work) => workOf(work, DEFAULT_RETRY)),
     })),
+  };
+}
+
+function fixesOf(fixes: NonNullable<PipelineFile['fixes']>): FixDefinition {
+  return {
+    datasets: fixes.datasets,
+    creates: fixes.creates,
+    dayColumns: fixes.day_columns,
+    maxRows: fixes.max_rows,
+    maxBytesBilled: fixes.max_bytes_billed === undefined ? null : parseBytes(fixes.max_bytes_billed),
+    autoApply: fixes.auto_apply,
+  };
+}
+
+function decideWithinOf({ time, action, remind_every }: NonNullable<PipelineFile['decide_within']>): DecideWithin {
+  return {
+    timeMs: parseDuration(time)!,
+    action: action === 'skip_step' ? 'skipStep' : action,
+    remindMs: remind_every === undefined ? null : parseDuration(remind_every)!,
   };
 }
 

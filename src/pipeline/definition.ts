@@ -1,6 +1,9 @@
 import type { FailureKind } from '../contracts/failure.js';
+import type { FixRules, RemedyClass } from '../contracts/fix.js';
+import type { NoticeEvent } from '../contracts/notice.js';
+import type { DecideWithin } from '../contracts/partition.js';
 import type { OnFailure } from '../contracts/status.js';
-import type { Json, StepKind } from '../contracts/step.js';
+import type { ActivityKind, Json } from '../contracts/step.js';
 
 /** A pipeline file, checked and with its defaults filled in; `${…}` are still in place. */
 export interface PipelineDefinition {
@@ -15,8 +18,26 @@ export interface PipelineDefinition {
   concurrency: number;
   /** Pipelines that name the same lock take turns. */
   lock: string | null;
+  /** What the SQL of fixes may do; null: there are none but those of remedies, unchecked. */
+  fixes: FixDefinition | null;
+  /** Whether a decision may carry SQL that is in no file. */
+  allowAdHocSql: boolean;
+  decideWithin: DecideWithin | null;
+  notify: NotifyTarget[];
   steps: StepDefinition[];
 }
+
+export interface FixDefinition extends Omit<FixRules, 'project' | 'location' | 'dataset'> {
+  /** Classes of proposals that are applied without asking, with the most rows that each may change. */
+  autoApply: Partial<Record<RemedyClass, number>>;
+}
+
+/** Someone who is told of `on`; secrets stand in the environment under the name given here. */
+export type NotifyTarget = { on: NoticeEvent[] } & (
+  | { slack: string }
+  | { webhook: string }
+  | { email: { to: string[]; from: string; smtp: string } }
+);
 
 /** Partitions of `everyDays` days each, the first beginning at `start`; ISO dates, `end` inclusive. */
 export interface Calendar {
@@ -37,11 +58,13 @@ export interface StepDefinition extends Work {
   id: string;
   title: string;
   remedies: Remedy[];
+  /** What runs after a fix in place of the step; empty: the step itself. */
+  afterFix: Work[];
 }
 
 /** What is run: a step itself, or a step of a remedy. */
 export interface Work {
-  uses: StepKind;
+  uses: ActivityKind;
   /** Keys as in the file. */
   with: Record<string, Json>;
   timeoutMs: number;

@@ -10,21 +10,33 @@ import { type DocumentProblem, problemsOf, sentenceFor, withoutEchoes } from './
 import { pipelineSchema } from './schema.js';
 import { checkWorld, isFolder, shown } from './world.js';
 
-const FILE = 'pipeline.yaml';
+export const FILE = 'pipeline.yaml';
+
+/** What a pipeline would be with another text, and with files that are not written yet. */
+export interface Draft {
+  text: string;
+  /** Absolute. */
+  files: string[];
+}
 
 /**
  * Reads `<pipelinesDir>/<name>/pipeline.yaml`, checks it and everything it refers to, and fills in its defaults.
- * @param options `defaultVenv`: Python environment of the steps that name none; absolute.
+ * @param options `defaultVenv`: Python environment of the steps that name none; absolute. `draft`: what is checked in place
+ * of the file.
  * @throws PipelineError with every problem found and its place.
  */
-export function loadPipeline(pipelinesDir: string, name: string, options: { defaultVenv: string }): PipelineDefinition {
+export function loadPipeline(
+  pipelinesDir: string,
+  name: string,
+  { defaultVenv, draft }: { defaultVenv: string; draft?: Draft },
+): PipelineDefinition {
   const dir = pipelineFolder(pipelinesDir, name);
   const file = path.join(dir, FILE);
-  const document = new PipelineDocument(file, readFileSync(file, 'utf8'));
+  const document = new PipelineDocument(file, draft?.text ?? readFileSync(file, 'utf8'));
   const parsed = pipelineSchema.safeParse(document.value, { error: sentenceFor });
   if (!parsed.success) throw document.error(withoutEchoes(parsed.error.issues.flatMap((issue) => problemsOf(issue))));
   const problems = [...document.inexactNumbers(), ...checkFile(parsed.data, name)];
-  if (problems.length === 0) problems.push(...checkWorld(parsed.data, dir, options.defaultVenv));
+  if (problems.length === 0) problems.push(...checkWorld(parsed.data, dir, defaultVenv, draft?.files));
   if (problems.length > 0) throw document.error(problems);
   return definitionOf(parsed.data, dir);
 }
@@ -38,6 +50,7 @@ export function listPipelines(pipelinesDir: string): string[] {
     throw problemWith(pipelinesDir, 'there is no such folder; set DAYFILL_PIPELINES to where the pipelines are');
   }
   return readdirSync(pipelinesDir)
+    .filter((name) => isFolder(path.join(pipelinesDir, name)))
     .filter((name) => statSync(path.join(pipelinesDir, name, FILE), { throwIfNoEntry: false })?.isFile())
     .sort();
 }

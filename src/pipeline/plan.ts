@@ -56,7 +56,7 @@ export function planPartitions(
     return { partition, action: 'run', reason: input.force === true ? 'forced' : reason };
   });
   if (input.order === 'desc') partitions.reverse();
-  return { pipeline: definition.name, partitions, concurrency, onFailure };
+  return { pipeline: definition.name, partitions, concurrency, onFailure, notifies: definition.notify.length > 0 };
 }
 
 /**

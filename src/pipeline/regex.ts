@@ -1,13 +1,14 @@
 import { z } from 'zod';
 
-const MAX_LENGTH = 300;
+/** Characters of a regular expression in a pipeline file. */
+export const MAX_PATTERN = 300;
 
 /**
  * Why a regular expression is refused; null when it is fine. Besides those that do not compile, it refuses the ones whose
  * time can grow exponentially: a repeated group that itself repeats or has alternatives, and back-references.
  */
 export function regexProblem(pattern: string): string | null {
-  if (pattern.length > MAX_LENGTH) return `a regular expression has at most ${MAX_LENGTH} characters`;
+  if (pattern.length > MAX_PATTERN) return `a regular expression has at most ${MAX_PATTERN} characters`;
   try {
     new RegExp(pattern);
   } catch (error) {

@@ -1,10 +1,15 @@
+import type { FixRules } from '../contracts/fix.js';
 import type { PartitionInput, RemedyPlan, RenderedPartition, RenderedStep } from '../contracts/partition.js';
-import type { Json } from '../contracts/step.js';
+import { FIX_KIND, type Json } from '../contracts/step.js';
 import { boundsOf, previousPartition } from './calendar.js';
 import type { PipelineDefinition, Remedy, StepDefinition, Work } from './definition.js';
 import { PartitionError } from './errors.js';
-import { stepKinds } from './step-kinds.js';
+import { type StepWith, stepKinds } from './step-kinds.js';
 import { asText, referencesIn, substitute, type TemplateValues, textsIn } from './template.js';
+
+/** A fix is a handful of small statements; one that takes longer has gone wrong. */
+const FIX_TIMEOUT_MS = 3_600_000;
+const FIX_RETRY = { attempts: 3, initialMs: 30_000 };
 
 /**
  * A partition ready to run: steps from `fromStep` on, substituted and checked again.
@@ -27,7 +32,50 @@ export function renderPartition(
     onFailure: input.onFailure ?? definition.onFailure,
     project: values.vars.project_id ?? null,
     lock: definition.lock,
+    decideWithin: definition.decideWithin,
+    autoApply: definition.fixes?.autoApply ?? {},
+    notifies: definition.notify.length > 0,
+    fixes: definition.fixes !== null,
     sourceAsOf: now,
+  };
+}
+
+/**
+ * What a fix may do in one run of a pipeline.
+ * @throws PartitionError when the pipeline has no `fixes:` or no project.
+ */
+export function renderFixRules(definition: PipelineDefinition, overrides: Record<string, string> = {}): FixRules {
+  if (definition.fixes === null) {
+    throw new PartitionError(
+      `${definition.name} allows no SQL fixes: add fixes: { datasets: [...] } to its pipeline.yaml.`,
+    );
+  }
+  const { autoApply: _, ...rules } = definition.fixes;
+  const { project_id: project, location = null, dataset = null } = effectiveVars(definition, overrides);
+  if (project === undefined) {
+    throw new PartitionError(`${definition.name} has no var project_id: fixes run in the project that it names.`);
+  }
+  return { ...rules, project, location, dataset };
+}
+
+/** The step that runs a fix: `<step>.fix.<n>`. */
+export function renderFix(
+  stepId: string,
+  n: number,
+  source: StepWith<'bigquery/fix'>['source'],
+  rules: FixRules,
+  tests: { evidence: string | null; standsIn: boolean },
+): RenderedStep {
+  const title = 'file' in source ? source.file.split('/').at(-1)! : `SQL ${source.sha256.slice(0, 12)}`;
+  const fix: StepWith<'bigquery/fix'> = { source, rules, ...tests };
+  return {
+    id: `${stepId}.fix.${n}`,
+    title: `fix: ${title}`,
+    uses: FIX_KIND,
+    with: fix as unknown as Record<string, Json>,
+    timeoutMs: FIX_TIMEOUT_MS,
+    retry: FIX_RETRY,
+    afterFix: [],
   };
 }
 
@@ -35,6 +83,7 @@ export function renderPartition(
  * The steps of the remedies that cover a failure. Their ids are `<step>.<remedy>.<n>`, where n goes on counting when a remedy
  * is applied again: a second application is new work, not a retry of the first.
  * @param used how often each remedy was applied before.
+ * @param evidence where the failing tests are described; see `StepFailure.evidence`.
  * @throws PartitionError when the input does not fit the pipeline.
  */
 export function renderRemedyRun(
@@ -44,6 +93,7 @@ export function renderRemedyRun(
   remedies: Remedy[],
   used: Record<string, number>,
   previousState: Json | undefined,
+  evidence: string | null,
 ): RemedyPlan {
   const values = templateValues(definition, input, previousState);
   return {
@@ -51,7 +101,11 @@ export function renderRemedyRun(
     run: remedies.flatMap((remedy) =>
       remedy.run.map((work, index) => {
         const n = (used[remedy.id] ?? 0) * remedy.run.length + index + 1;
-        return renderStep({ ...work, id: `${stepId}.${remedy.id}.${n}`, title: remedyTitle(remedy, work) }, values);
+        const step = { ...work, id: `${stepId}.${remedy.id}.${n}`, title: remedyTitle(remedy, work), afterFix: [] };
+        const rendered = renderStep(step, values);
+        if (definition.fixes === null) return rendered;
+        const standsIn = remedy.then === 'continue' && index === remedy.run.length - 1;
+        return guarded(rendered, renderFixRules(definition, input.vars), { evidence, standsIn });
       }),
     ),
     // One that asks for the step to run again decides: only when all stand in for the step is it done.
@@ -61,7 +115,11 @@ export function renderRemedyRun(
 
 /** Whether any step or remedy refers to what the partition before handed on. */
 export function needsPreviousState(definition: PipelineDefinition): boolean {
-  const works = definition.steps.flatMap((step): Work[] => [step, ...step.remedies.flatMap((remedy) => remedy.run)]);
+  const works = definition.steps.flatMap((step): Work[] => [
+    step,
+    ...step.remedies.flatMap((remedy) => remedy.run),
+    ...step.afterFix,
+  ]);
   return works.some((work) =>
     [...textsIn(work.with)].some(({ text }) => referencesIn(text).some((name) => name.startsWith('previous.'))),
   );
@@ -119,8 +177,32 @@ function templateValues(
   };
 }
 
+/** The SQL of a remedy is a fix like any other: where the pipeline says what fixes may do, the guard checks it. */
+function guarded(
+  step: RenderedStep,
+  rules: FixRules,
+  tests: { evidence: string | null; standsIn: boolean },
+): RenderedStep {
+  if (step.uses !== 'bigquery/query') return step;
+  const { file, project, location, dataset, ...anywhere } = step.with as StepWith<'bigquery/query'>;
+  const own = {
+    ...rules,
+    project: project ?? rules.project,
+    location: location ?? rules.location,
+    dataset: dataset ?? rules.dataset,
+  };
+  const fix: StepWith<'bigquery/fix'> = { ...anywhere, source: { file }, rules: own, ...tests };
+  return { ...step, uses: FIX_KIND, with: fix as unknown as Record<string, Json> };
+}
+
 function renderStep(step: Omit<StepDefinition, 'remedies'>, values: TemplateValues): RenderedStep {
   return {
+    afterFix: step.afterFix.map((work, index) =>
+      renderStep(
+        { ...work, id: `${step.id}.after-fix.${index + 1}`, title: `${step.title}, after a fix`, afterFix: [] },
+        values,
+      ),
+    ),
     id: step.id,
     title: step.title,
     uses: step.uses,

@@ -17,6 +17,18 @@ export const duration = z
   .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'expected a duration such as 30s, 10m or 2h')
   .refine((text) => parseDuration(text) !== null, 'expected a duration of more than zero and at most 20d');
 
+const BYTE_UNITS = { B: 0, KiB: 1, MiB: 2, GiB: 3, TiB: 4 } as const;
+
+/** Bytes of an amount such as `10GiB`. */
+export function parseBytes(text: string): number {
+  const [, amount, unit] = /^(\d{1,6})(B|KiB|MiB|GiB|TiB)$/.exec(text) ?? [];
+  return Number(amount) * 1024 ** BYTE_UNITS[unit as keyof typeof BYTE_UNITS];
+}
+
+export const bytes = z
+  .string()
+  .regex(/^[1-9]\d{0,5}(B|KiB|MiB|GiB|TiB)$/, 'expected an amount of data such as 500MiB or 10GiB');
+
 /** Whether a text is an ISO date that exists, e.g. not 2025-02-30. */
 export function isDate(text: string): boolean {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;

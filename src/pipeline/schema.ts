@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { pipelineName } from '../contracts/backfill.js';
 import { FAILURE_KINDS } from '../contracts/failure.js';
+import { REMEDY_CLASSES } from '../contracts/fix.js';
+import { NOTICE_EVENTS } from '../contracts/notice.js';
 import { ON_FAILURE } from '../contracts/status.js';
 import { regex } from './regex.js';
-import { date, duration, identifier } from './scalars.js';
+import { bytes, date, duration, identifier } from './scalars.js';
 import { stepKinds } from './step-kinds.js';
 
 /** Of a step that says nothing else, and of every step of a remedy. */
@@ -56,7 +58,66 @@ const step = work({
     .prefault({})
     .describe('For transient failures only: tries in all, and the wait before the second.'),
   remedies: z.array(remedy).default([]),
+  after_fix: z
+    .array(work({}))
+    .default([])
+    .describe('What runs after a fix in place of the step, where the step would bring back what the fix took away.'),
 });
+
+const dataset = z.string().regex(/^[A-Za-z0-9_]+$/, 'expected the name of a dataset');
+const table = z.string().regex(/^[A-Za-z0-9_]+\.[A-Za-z0-9_-]+$/, 'expected dataset.table');
+const column = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of a column');
+
+const fixes = z
+  .strictObject({
+    datasets: z.array(dataset).min(1).describe('Datasets that a fix may read and change.'),
+    creates: z
+      .array(table)
+      .default([])
+      .describe('Tables that a fix may create besides those whose name says quarantine or backup.'),
+    day_columns: z
+      .record(table, column)
+      .default({})
+      .describe("The column with a row's day, of tables that are not partitioned by it and have several dates."),
+    max_rows: z.number().int().min(1).default(10_000).describe('A fix that changes more rows is rolled back.'),
+    max_bytes_billed: bytes.optional().describe('Most bytes that each query of a fix may bill, such as 10GiB.'),
+    auto_apply: z
+      .partialRecord(z.enum(REMEDY_CLASSES).exclude(['person']), z.number().int().min(1))
+      .default({})
+      .describe('Kinds of proposal that are applied without asking, with the most rows that each may change.'),
+  })
+  .describe('What the SQL of fixes may do; without it there are no SQL fixes but those of remedies.');
+
+const decideWithin = z.strictObject({
+  time: duration.describe('After this the action is taken.'),
+  action: z.enum(['retry', 'skip_step', 'skip', 'abort']),
+  remind_every: duration.optional(),
+});
+
+const secret = z
+  .string()
+  .regex(
+    /^[A-Z_][A-Z0-9_]*$/,
+    'expected the name of an environment variable, such as SLACK_WEBHOOK_URL, never the secret itself',
+  );
+const on = z
+  .array(z.enum(NOTICE_EVENTS))
+  .min(1)
+  .default([...NOTICE_EVENTS]);
+const notifyTarget = z.union([
+  z.strictObject({ slack: secret.describe('Environment variable with the URL of a Slack-compatible webhook.'), on }),
+  z.strictObject({ webhook: secret.describe('Environment variable with the URL that takes the notice as JSON.'), on }),
+  z.strictObject({
+    email: z.strictObject({
+      to: z.array(z.email()).min(1),
+      from: z.email(),
+      smtp: secret.describe(
+        'Environment variable with the URL of the mail server, such as smtps://user:password@host.',
+      ),
+    }),
+    on,
+  }),
+]);
 
 /** pipeline.yaml, names as they stand in the file. What a schema cannot say is in checks.ts. */
 export const pipelineSchema = z
@@ -77,6 +138,10 @@ export const pipelineSchema = z
     on_failure: z.enum(ON_FAILURE).default('wait'),
     parallel_safe: z.boolean().default(false),
     concurrency: z.number().int().min(1).max(100).default(1),
+    fixes: fixes.optional(),
+    allow_ad_hoc_sql: z.boolean().default(false).describe('Whether a decision may carry SQL that is in no file.'),
+    decide_within: decideWithin.optional().describe('What decides when nobody has.'),
+    notify: z.array(notifyTarget).default([]).describe('Who is told.'),
     lock: identifier.optional().describe('Pipelines that name the same lock take turns.'),
     steps: z.array(step).min(1),
   })

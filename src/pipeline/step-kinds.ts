@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { Json, StepKind } from '../contracts/step.js';
+import { MAX_FIX_SQL } from '../contracts/fix.js';
+import type { ActivityKind, Json, StepKind } from '../contracts/step.js';
 import { regex } from './regex.js';
 
 /** Text that becomes an argument or a path: it can neither pass for an option nor hide something behind a control character. */
@@ -24,6 +25,10 @@ const anywhere = {
   env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable')).optional(),
 };
 
+const sqlFile = word.refine((file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'), {
+  message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
+});
+
 /** `with` of each step kind, before and after substitution alike. */
 export const stepKinds = {
   'dagster/job': z.strictObject({
@@ -43,9 +48,7 @@ export const stepKinds = {
     ...anywhere,
   }),
   'bigquery/query': z.strictObject({
-    file: word.refine((file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'), {
-      message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
-    }),
+    file: sqlFile,
     project: word.optional(),
     location: word.optional(),
     dataset: word.optional(),
@@ -60,10 +63,33 @@ export const stepKinds = {
     success_codes: z.array(z.number().int().min(0).max(255)).min(1).default([0]),
     ...anywhere,
   }),
-} as const satisfies Record<StepKind, z.ZodType>;
+  // Made by dayfill of the pipeline's `fixes:` and a decision, or of a remedy's bigquery/query.
+  'bigquery/fix': z.strictObject({
+    /** A file of the pipeline's folder, or SQL that has been pinned by its hash. */
+    source: z.union([
+      z.strictObject({ file: sqlFile }),
+      z.strictObject({ sql: z.string().max(MAX_FIX_SQL), sha256: z.string() }),
+    ]),
+    rules: z.strictObject({
+      project: z.string(),
+      location: z.string().nullable(),
+      dataset: z.string().nullable(),
+      datasets: z.array(z.string()),
+      creates: z.array(z.string()),
+      dayColumns: z.record(z.string(), z.string()),
+      maxRows: z.number(),
+      maxBytesBilled: z.number().nullable(),
+    }),
+    /** Where the failing tests are described (`FailingTest[]`), relative to the state directory. */
+    evidence: z.string().nullable(),
+    /** Whether nothing runs the tests after it: then it must find them passing itself. */
+    standsIn: z.boolean(),
+    ...anywhere,
+  }),
+} as const satisfies Record<ActivityKind, z.ZodType>;
 
 /** The checked `with` of a step kind, as its activity gets it. */
-export type StepWith<K extends StepKind> = z.output<(typeof stepKinds)[K]>;
+export type StepWith<K extends ActivityKind> = z.output<(typeof stepKinds)[K]>;
 
 /**
  * Names in `with` that say what is run or where: only vars that no start can change may stand in them, so that an input

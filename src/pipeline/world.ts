@@ -9,8 +9,16 @@ import { referencesIn } from './template.js';
 /** Which steps need Python without naming an environment. */
 const PYTHON_KINDS: readonly string[] = ['dagster/job', 'dbt/build'];
 
-/** What a checked file refers to that is not there. `dir` is the pipeline's folder, `defaultVenv` absolute. */
-export function checkWorld(file: PipelineFile, dir: string, defaultVenv: string): DocumentProblem[] {
+/**
+ * What a checked file refers to that is not there. `dir` is the pipeline's folder, `defaultVenv` absolute; `coming` are
+ * files that will be there.
+ */
+export function checkWorld(
+  file: PipelineFile,
+  dir: string,
+  defaultVenv: string,
+  coming: readonly string[] = [],
+): DocumentProblem[] {
   return worksOf(file).flatMap(({ path: place, work }) => {
     const given = work.with as Record<string, Json>;
     const resolved = (name: string): string | undefined => {
@@ -26,7 +34,7 @@ export function checkWorld(file: PipelineFile, dir: string, defaultVenv: string)
       if (folder !== undefined) problems.push(...problem(name, folderProblem(folder)));
     }
     const fix = resolved('file');
-    if (fix !== undefined) problems.push(...problem('file', fixProblem(fix, dir)));
+    if (fix !== undefined && !coming.includes(fix)) problems.push(...problem('file', fixProblem(fix, dir)));
     const venv = resolved('venv');
     if (venv !== undefined) problems.push(...problem('venv', venvProblem(venv)));
     else if (PYTHON_KINDS.includes(work.uses) && venvProblem(defaultVenv) !== null) {

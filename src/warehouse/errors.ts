@@ -36,7 +36,18 @@ export function isTransientWarehouseError(error: unknown): boolean {
   if (typeof code === 'string' && TRANSIENT_CODES.has(code)) return true;
   if ([reason, ...errors.map((e) => e.reason)].some((r) => r !== undefined && TRANSIENT_REASONS.has(r))) return true;
   const answered = typeof code === 'number' || reason !== undefined || errors.length > 0;
-  return CONCURRENT_UPDATE.test(message) || (!answered && NO_ANSWER.test(message));
+  return isConcurrentUpdate(error) || (!answered && NO_ANSWER.test(message));
+}
+
+/** Whether a statement or transaction was given up because another one changed the same table. */
+export function isConcurrentUpdate(error: unknown): boolean {
+  return CONCURRENT_UPDATE.test((error as WarehouseError).message ?? '');
+}
+
+/** Whether the warehouse said it, as an answer to a request or as the end of a job. */
+export function isWarehouseError(error: unknown): boolean {
+  const { reason, errors = [] } = error as WarehouseError;
+  return statusOf(error) !== undefined || [reason, ...errors.map((e) => e.reason)].some((r) => r !== undefined);
 }
 
 /** The warehouse's own message, without the client's additions. */
@@ -49,4 +60,15 @@ export function warehouseMessage(error: unknown): string {
 export function statusOf(error: unknown): number | undefined {
   const { code } = error as WarehouseError;
   return typeof code === 'number' ? code : undefined;
+}
+
+/** Makes something; false when it was there already. */
+export async function ignoringConflict(creation: Promise<unknown>): Promise<boolean> {
+  try {
+    await creation;
+    return true;
+  } catch (error) {
+    if (statusOf(error) !== 409) throw error;
+    return false;
+  }
 }

@@ -16,6 +16,7 @@ const failureColumns: Column[] = [
   { name: 'message', type: 'STRING', description: 'Masked message, at most 4 KB' },
   { name: 'tail', type: 'STRING', description: 'Masked last lines of the log' },
   { name: 'log', type: 'STRING', description: 'Where the whole log is' },
+  { name: 'evidence', type: 'STRING', description: 'Where the failing tests are described' },
   { name: 'exit_code', type: 'INTEGER', description: 'Exit code of the process, when there was one' },
 ];
 
@@ -44,12 +45,18 @@ const stepColumns: Column[] = [
 ];
 
 const decisionColumns: Column[] = [
-  { name: 'action', type: 'STRING', description: 'retry, skipStep, skip or abort' },
+  { name: 'action', type: 'STRING', description: 'retry, fix, approve, reject, skipStep, skip or abort' },
   { name: 'failure', type: 'STRING', description: 'Failure that it answered' },
+  { name: 'fingerprint', type: 'STRING', description: 'Fingerprint of that failure' },
   { name: 'step', type: 'STRING', description: 'Step that waited' },
   { name: 'note', type: 'STRING', description: 'Why, in their words' },
   { name: 'decided_by', type: 'STRING', description: 'Who said they decided; a claim, not a proof' },
   { name: 'decided_at', type: 'TIMESTAMP', description: 'When' },
+  { name: 'way', type: 'STRING', description: 'person, mcp, auto_apply, decide_within or all_alike' },
+  { name: 'sql', type: 'STRING', description: 'SQL of a fix or an approved proposal' },
+  { name: 'sha256', type: 'STRING', description: 'SHA-256 of that SQL, in hex' },
+  { name: 'file', type: 'STRING', description: 'File that it came from' },
+  { name: 'afterwards', type: 'STRING', description: 'retry: the step ran again; continue: the fix stood in for it' },
 ];
 
 /** The ledger's columns. Only ever added to: older rows have null in newer columns. */
@@ -84,3 +91,19 @@ export const LEDGER_COLUMNS: Column[] = [
   { name: 'steps', type: 'RECORD', mode: 'REPEATED', description: 'Outcome of each step', fields: stepColumns },
   { name: 'decisions', type: 'RECORD', mode: 'REPEATED', description: 'What people decided', fields: decisionColumns },
 ];
+
+/**
+ * The columns of a table with those that it lacks added at the end, in records too; null when it lacks none. What the
+ * table has stays as it is there, columns of a newer version included.
+ */
+export function withMissing(existing: Column[], wanted: Column[]): Column[] | null {
+  let changed = false;
+  const kept = existing.map((column) => {
+    const same = wanted.find(({ name }) => name === column.name);
+    const fields = same?.fields && withMissing(column.fields ?? [], same.fields);
+    changed ||= fields != null;
+    return fields ? { ...column, fields } : column;
+  });
+  const added = wanted.filter(({ name }) => !existing.some((column) => column.name === name));
+  return changed || added.length > 0 ? [...kept, ...added] : null;
+}

@@ -2,8 +2,8 @@ import type { BigQuery } from '@google-cloud/bigquery';
 import type { LedgerRow } from '../contracts/ledger.js';
 import type { StepOutcome } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import { statusOf } from './errors.js';
-import { LEDGER_COLUMNS } from './ledger-schema.js';
+import { ignoringConflict, statusOf } from './errors.js';
+import { type Column, LEDGER_COLUMNS, withMissing } from './ledger-schema.js';
 
 const TABLE = 'ledger';
 const LATEST = 'latest_partitions';
@@ -20,8 +20,8 @@ export interface Ledger {
 }
 
 /**
- * The ledger in a dataset. Dataset, table and view are made when first written to; reading a ledger that is not there
- * yet gives no rows.
+ * The ledger in a dataset. Dataset, table and view are made when first written to, and a table that an older version made
+ * gets the columns that it lacks; reading a ledger that is not there yet gives no rows.
  */
 export function openLedger(bigquery: BigQuery, dataset: string, location: string): Ledger {
   let made: Promise<void> | null = null;
@@ -29,9 +29,22 @@ export function openLedger(bigquery: BigQuery, dataset: string, location: string
   async function make(): Promise<void> {
     await ignoringConflict(bigquery.createDataset(dataset, { location }));
     const table = { schema: { fields: LEDGER_COLUMNS }, clustering: { fields: ['pipeline', 'partition'] } };
-    await ignoringConflict(bigquery.dataset(dataset).createTable(TABLE, table));
+    const isNew = await ignoringConflict(bigquery.dataset(dataset).createTable(TABLE, table));
+    const grown = !isNew && (await addMissingColumns());
     const view = { query: latestQuery(`${bigquery.projectId}.${dataset}.${TABLE}`), useLegacySql: false };
-    await ignoringConflict(bigquery.dataset(dataset).createTable(LATEST, { view }));
+    const isNewView = await ignoringConflict(bigquery.dataset(dataset).createTable(LATEST, { view }));
+    // BigQuery keeps the columns that a view had when it was made and shows them until it is made again.
+    if (grown && !isNewView) await bigquery.dataset(dataset).table(LATEST).setMetadata({ view });
+  }
+
+  /** Whether there were any. Of two that do this at once the second changes nothing. */
+  async function addMissingColumns(): Promise<boolean> {
+    const table = bigquery.dataset(dataset).table(TABLE);
+    const [{ schema }] = await table.getMetadata();
+    const fields = withMissing(schema.fields as Column[], LEDGER_COLUMNS);
+    if (fields === null) return false;
+    await table.setMetadata({ schema: { fields } });
+    return true;
   }
 
   async function read(from: string, pipeline: string, start?: string, end?: string): Promise<LedgerRow[]> {
@@ -63,7 +76,18 @@ export function openLedger(bigquery: BigQuery, dataset: string, location: string
       const all = rows.map((row) => ({ insertId: `${row.runId}/${row.sequence}`, json: toColumns(row) }));
       for (let first = 0; first < all.length; first += ROWS_PER_REQUEST) {
         const some = all.slice(first, first + ROWS_PER_REQUEST);
-        await bigquery.dataset(dataset).table(TABLE).insert(some, { raw: true });
+        try {
+          await bigquery.dataset(dataset).table(TABLE).insert(some, { raw: true });
+        } catch (error) {
+          if (!refusals(error).some((message) => /no such field/i.test(message))) throw error;
+          made = null;
+          throw new Error(
+            'BigQuery does not take rows for the new columns of the ledger yet: try again in some minutes.',
+            {
+              cause: error,
+            },
+          );
+        }
       }
     },
     async latest(pipeline, from, to) {
@@ -83,12 +107,10 @@ function latestQuery(table: string): string {
     qualify row_number() over (partition by pipeline, partition order by recorded_at desc, sequence desc) = 1`;
 }
 
-async function ignoringConflict(creation: Promise<unknown>): Promise<void> {
-  try {
-    await creation;
-  } catch (error) {
-    if (statusOf(error) !== 409) throw error;
-  }
+/** Why streamed rows were not taken, as the client has it. */
+function refusals(error: unknown): string[] {
+  const rows = (error as { errors?: { errors?: { message?: string }[] }[] }).errors ?? [];
+  return rows.flatMap(({ errors = [] }) => errors.map(({ message = '' }) => message));
 }
 
 /** A row as the table has it: snake_case, counts as records, state as JSON text. */
@@ -106,8 +128,8 @@ interface StoredStep extends Omit<StepOutcome, 'counts' | 'state'> {
   state: string | null;
 }
 
-function fromColumns(stored: unknown): LedgerRow {
-  const row = renamedKeys(stored, (name) =>
+function fromColumns(stored: Record<string, unknown>): LedgerRow {
+  const row = renamedKeys(completed(stored, LEDGER_COLUMNS), (name) =>
     name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
   ) as Omit<LedgerRow, 'steps'> & { steps: StoredStep[] };
   return {
@@ -118,6 +140,22 @@ function fromColumns(stored: unknown): LedgerRow {
       state: step.state === null ? null : (JSON.parse(step.state) as Json),
     })),
   };
+}
+
+/** A row of a table that lacks newer columns: null, or no values, in their place. */
+function completed(record: Record<string, unknown>, columns: Column[]): Record<string, unknown> {
+  const whole = { ...record };
+  for (const { name, mode, fields } of columns) {
+    const value = record[name] ?? (mode === 'REPEATED' ? [] : null);
+    whole[name] = fields === undefined || value === null ? value : nested(value, fields);
+  }
+  return whole;
+}
+
+function nested(value: unknown, fields: Column[]): unknown {
+  return Array.isArray(value)
+    ? value.map((item) => nested(item, fields))
+    : completed(value as Record<string, unknown>, fields);
 }
 
 /** Renames keys all the way down; BigQuery's date and time objects become their ISO text. */
