@@ -5,7 +5,10 @@ import { z } from 'zod';
 /** Where the embedded stack and docker-compose listen when nothing else holds the port; all on the loopback. */
 export const DEFAULT_PORTS = { temporal: 7233, temporalUi: 8233, bigquery: 9050, storage: 9023 } as const;
 
-/** Every environment variable that dayfill reads, with what it means. Temporal's own (`TEMPORAL_*`) are read by its SDK. */
+/**
+ * Every environment variable that dayfill reads, with what it means. Temporal's own (`TEMPORAL_*`) are read by its SDK, and
+ * keys where they are used: a configuration holds no secret.
+ */
 export const ENVIRONMENT_VARIABLES = {
   DAYFILL_PIPELINES: 'Folder of pipeline folders. Default: pipelines',
   DAYFILL_STATE_DIR: 'Folder for logs, run files and the embedded stack. Default: .dayfill',
@@ -16,8 +19,17 @@ export const ENVIRONMENT_VARIABLES = {
   DAYFILL_LEDGER:
     'Project and dataset of the ledger, e.g. my-project.dayfill; needed on the real BigQuery. Default on the emulator: dayfill-local.dayfill',
   DAYFILL_LOCATION: 'BigQuery location of the ledger. Default: US',
-  DAYFILL_LOG_LEVEL: 'How much the worker logs: debug, info, warn, error. Default: info',
+  DAYFILL_LOG_LEVEL: 'How much the worker and serve log: debug, info, warn, error. Default: info',
   DAYFILL_MAX_STEPS: 'Steps that one worker runs at once. Default: 20',
+  DAYFILL_ADVISER: 'Who suggests fixes: rules, or model (a language model first, then the rules). Default: rules',
+  DAYFILL_ADVISER_MODEL:
+    'The model, as provider/model; providers are anthropic and openai. Default: anthropic/claude-sonnet-4-5',
+  DAYFILL_ADVISER_URL: "Base URL of a proxy that speaks as the model's provider does. Default: the provider",
+  DAYFILL_API_TOKEN:
+    'Tokens that callers of dayfill serve come with, separated by commas, of at least 16 characters each',
+  NODE_ENV: 'Where it is production, dayfill serve does not tell its schema',
+  ANTHROPIC_API_KEY: 'Key of the model, where its provider is anthropic',
+  OPENAI_API_KEY: 'Key of the model, where its provider is openai',
   TEMPORAL_ADDRESS: 'Temporal server. Default: temporal.toml, else the embedded stack',
   TEMPORAL_NAMESPACE: 'Temporal namespace. Default: default',
 } as const;
@@ -42,6 +54,14 @@ export interface LedgerPlace {
   location: string;
 }
 
+export interface AdviserSettings {
+  kind: 'rules' | 'model';
+  /** `provider/model`. */
+  model: string;
+  /** Null for the provider's own. */
+  url: string | null;
+}
+
 export interface Config {
   pipelinesDir: string;
   stateDir: string;
@@ -57,6 +77,7 @@ export interface Config {
   temporalUi: string | null;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   maxSteps: number;
+  adviser: AdviserSettings;
 }
 
 const endpoint = z.url({ protocol: /^https?$/, error: 'expected a URL such as http://127.0.0.1:9050' });
@@ -80,6 +101,12 @@ const environmentSchema = z.object({
     .regex(/^([1-9]\d{0,2}|1000)$/, 'expected a whole number from 1 to 1000')
     .default('20')
     .transform(Number),
+  DAYFILL_ADVISER: z.enum(['rules', 'model'], 'expected rules or model').default('rules'),
+  DAYFILL_ADVISER_MODEL: z
+    .string()
+    .regex(/^(?:anthropic|openai)\/[\w.:-]+$/, 'expected anthropic/<model> or openai/<model>')
+    .default('anthropic/claude-sonnet-4-5'),
+  DAYFILL_ADVISER_URL: endpoint.optional(),
 });
 
 /**
@@ -110,6 +137,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, cwd = p
     temporalUi: stack.temporalUi ?? null,
     logLevel: env.DAYFILL_LOG_LEVEL,
     maxSteps: env.DAYFILL_MAX_STEPS,
+    adviser: {
+      kind: env.DAYFILL_ADVISER,
+      model: env.DAYFILL_ADVISER_MODEL,
+      url: env.DAYFILL_ADVISER_URL ?? null,
+    },
   };
 }
 

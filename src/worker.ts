@@ -6,6 +6,7 @@ import { type Client, isGrpcServiceError } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { type Logger, pino } from 'pino';
 import { createActivities } from './activities/index.js';
+import { createAdvisers } from './advisers/create-advisers.js';
 import { connectClient, temporalConnectConfig } from './client/connection.js';
 import { type Config, ledgerPlace, loadConfig } from './config.js';
 import { TASK_QUEUE } from './contracts/ids.js';
@@ -14,6 +15,8 @@ import { loadPipeline } from './pipeline/load.js';
 import { createRunner } from './runners/create-runner.js';
 import { prepareDagsterHome } from './runners/dagster-home.js';
 import { bigQueryClients } from './warehouse/bigquery.js';
+import { openFixRecords } from './warehouse/fixes/fix-record.js';
+import { createSqlGuard } from './warehouse/fixes/guard.js';
 import { cancelLabelledJobs } from './warehouse/jobs.js';
 import { openLedger } from './warehouse/ledger.js';
 
@@ -62,7 +65,10 @@ export async function runWorker(config: Config): Promise<void> {
       logger,
       client,
       clients,
+      advisers: createAdvisers(config, logger),
+      guard: createSqlGuard(path.join(config.venv, 'bin', 'python')),
       ledger: openLedger(clients(project), dataset, location),
+      fixRecords: openFixRecords(clients(project), dataset, location),
       loadPipeline: (name) => loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }),
       cancelLabelledJobs: async (projectId, labels) => {
         if (projectId !== undefined) await cancelLabelledJobs(clients(projectId), labels);

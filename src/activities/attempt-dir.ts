@@ -1,10 +1,10 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { StepKind } from '../contracts/step.js';
+import type { ActivityKind } from '../contracts/step.js';
 import type { StepContext } from './step-activity.js';
 
 /** A folder that belongs to this attempt alone, named like its log: `runs-data/<variant>/<partition>/<step>-<time>`. */
-export async function makeAttemptDir<K extends StepKind>({ deps, log }: StepContext<K>): Promise<string> {
+export async function makeAttemptDir<K extends ActivityKind>({ deps, log }: StepContext<K>): Promise<string> {
   const name = log.path.replace(/^logs\//, '').replace(/\.log$/, '');
   const directory = path.join(deps.config.stateDir, 'runs-data', name);
   await mkdir(directory, { recursive: true });

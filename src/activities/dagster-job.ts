@@ -5,6 +5,7 @@ import type { StepHeartbeat } from '../contracts/step.js';
 import type { RunResult } from '../runners/runner.js';
 import { keepOnly, makeAttemptDir } from './attempt-dir.js';
 import { kindOfText } from './classify/error-text.js';
+import { FAILING_TESTS, keepEvidence } from './classify/failing-tests.js';
 import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
 import { runStepProcess } from './step-process.js';
 
@@ -52,8 +53,13 @@ export const dagsterJob = stepActivity('dagster/job', async (context): Promise<S
       },
     });
     return outputOf(ending, ended, lastError);
+  } catch (error) {
+    if (error instanceof StepError) {
+      error.evidence = await keepEvidence(context.deps.config.stateDir, directory, error.tests);
+    }
+    throw error;
   } finally {
-    await keepOnly(directory, []);
+    await keepOnly(directory, [FAILING_TESTS]);
   }
 });
 
@@ -91,7 +97,7 @@ function outputOf(ending: Ending | null, { exitCode, killedBy }: RunResult, last
 /** Failing tests are told before all else, because remedies are found by them. */
 function failureOf(failures: { step: string | null; message: string }[], exitCode: number | null): StepError {
   const message = failures.map(({ step, message }) => (step === null ? message : `${step}: ${message}`)).join('\n');
-  const tests = [...new Set([...message.matchAll(/Failure in test ([\w.-]*\w)/g)].map(([, name]) => name!))];
+  const tests = [...new Set([...message.matchAll(/Failure in test ([\w.-]*\w)/g)].map(([, name]) => name!))].sort();
   return new StepError(tests.length > 0 ? 'test_failure' : kindOfText(message), message, { tests, exitCode });
 }
 

@@ -7,12 +7,13 @@ import { keepOnly, makeAttemptDir } from './attempt-dir.js';
 import { DbtEvents } from './classify/dbt-events.js';
 import { dbtFailure, dbtOutput, type RunResults, runResultsSchema } from './classify/dbt-results.js';
 import { kindOfText } from './classify/error-text.js';
+import { FAILING_TESTS, keepEvidence } from './classify/failing-tests.js';
 import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
 import { runStepProcess } from './step-process.js';
 
 const PARTIAL_PARSE = 'partial_parse.msgpack';
 const EVIDENCE = ['run_results.json'];
-const EVIDENCE_OF_FAILURE = ['run_results.json', 'compiled', 'run', 'dbt.log'];
+const EVIDENCE_OF_FAILURE = ['run_results.json', 'compiled', 'run', 'dbt.log', FAILING_TESTS];
 
 type BuildContext = StepContext<'dbt/build'>;
 
@@ -54,7 +55,10 @@ async function build(context: BuildContext, project: string, target: string): Pr
     throw withoutResults(ended, events.errors, lastError);
   }
   const failure = dbtFailure(results, ended.exitCode);
-  if (failure !== null) throw failure;
+  if (failure !== null) {
+    failure.evidence = await keepEvidence(context.deps.config.stateDir, target, failure.tests);
+    throw failure;
+  }
   if (ended.exitCode !== 0) throw withoutResults(ended, events.errors, lastError);
   return dbtOutput(results);
 }

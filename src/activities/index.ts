@@ -1,19 +1,28 @@
 import type { Client } from '@temporalio/client';
+import type { Adviser } from '../advisers/adviser.js';
 import type {
+  FixActivities,
   LedgerActivities,
+  NoticeActivities,
   PlanningActivities,
   StepActivities,
   WorkflowActivities,
 } from '../contracts/activities.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
+import type { FixRecords } from '../warehouse/fixes/fix-record.js';
+import type { SqlGuard } from '../warehouse/fixes/guard.js';
 import type { Ledger } from '../warehouse/ledger.js';
+import { adviceActivities } from './advise.js';
 import { awaitWorkflowActivity } from './await-workflow.js';
 import { beating } from './beating.js';
+import { bigQueryFix } from './bigquery-fix.js';
 import { bigQueryQuery } from './bigquery-query.js';
 import { command } from './command.js';
 import { dagsterJob } from './dagster-job.js';
 import { dbtBuild } from './dbt-build.js';
+import { fixActivities } from './fixes.js';
+import { noticeActivities } from './notify.js';
 import { planningActivities } from './planning.js';
 import type { StepDeps } from './step-activity.js';
 
@@ -22,22 +31,32 @@ export interface ActivityDeps extends StepDeps {
   clients: BigQueryClients;
   ledger: Ledger;
   loadPipeline(name: string): PipelineDefinition;
+  guard: SqlGuard;
+  fixRecords: FixRecords;
+  /** Who is asked for a proposal, in this order. */
+  advisers: Adviser[];
 }
 
 /** Every activity, under the name that workflows and the Web UI use. */
 export function createActivities(
   deps: ActivityDeps,
-): StepActivities & PlanningActivities & LedgerActivities & WorkflowActivities {
+): StepActivities & PlanningActivities & FixActivities & LedgerActivities & NoticeActivities & WorkflowActivities {
+  const { prepareFix, findCanary } = fixActivities(deps);
   const { plan, planMore, ...loading } = planningActivities(deps);
   return {
     'dagster/job': dagsterJob(deps),
     'dbt/build': dbtBuild(deps),
     'bigquery/query': bigQueryQuery(deps.clients)(deps),
+    'bigquery/fix': bigQueryFix(deps)(deps),
     command: command(deps),
     plan: beating(plan),
     planMore: beating(planMore),
     ...loading,
+    prepareFix: beating(prepareFix),
+    findCanary: beating(findCanary),
+    ...adviceActivities(deps),
     ...awaitWorkflowActivity(deps.client),
+    ...noticeActivities(deps),
     recordLedger: beating((row) => deps.ledger.append(row)),
   };
 }

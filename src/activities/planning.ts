@@ -75,7 +75,8 @@ export function planningActivities({ loadPipeline, ledger, client }: PlanningDep
         const definition = loadPipeline(input.pipeline);
         const remedies = matchRemedies(definition, step, failure, used);
         if (remedies === null) return null;
-        return renderRemedyRun(definition, input, step, remedies, used, await previousState(definition, input));
+        const state = await previousState(definition, input);
+        return renderRemedyRun(definition, input, step, remedies, used, state, failure.evidence);
       }, 'pipeline'),
   };
 }

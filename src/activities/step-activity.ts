@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { StepActivity } from '../contracts/activities.js';
 import type { FailureKind, StepFailure } from '../contracts/failure.js';
-import type { StepHeartbeat, StepKind, StepRequest, StepResult } from '../contracts/step.js';
+import type { ActivityKind, StepHeartbeat, StepRequest, StepResult } from '../contracts/step.js';
 import { type StepWith, stepKinds } from '../pipeline/step-kinds.js';
 import { LogFile } from '../runners/log-file.js';
 import { maskPersonal } from '../runners/mask.js';
@@ -26,7 +26,7 @@ export interface StepDeps {
 }
 
 /** What one attempt at a step of a kind has to work with. */
-export interface StepContext<K extends StepKind = StepKind> {
+export interface StepContext<K extends ActivityKind = ActivityKind> {
   deps: StepDeps;
   request: StepRequest;
   /** The step's `with`, typed. */
@@ -60,6 +60,8 @@ export class StepError extends Error {
   override name = 'StepError';
   readonly tests: string[];
   readonly exitCode: number | null;
+  /** Where the failing tests are described; see `StepFailure.evidence`. */
+  evidence: string | null = null;
 
   constructor(
     readonly kind: FailureKind,
@@ -76,14 +78,14 @@ export class StepError extends Error {
  * Makes the activity of a step kind from what is particular to the kind. Around it: the log, the heartbeat, the time-out,
  * cancellation, and the classification of whatever is thrown.
  */
-export function stepActivity<K extends StepKind>(
+export function stepActivity<K extends ActivityKind>(
   kind: K,
   run: (context: StepContext<K>) => Promise<StepOutput>,
 ): (deps: StepDeps) => StepActivity {
   return (deps) => (request) => new StepAttempt(kind, deps, request).run(run);
 }
 
-class StepAttempt<K extends StepKind> {
+class StepAttempt<K extends ActivityKind> {
   private readonly activity = Context.current();
   private readonly timeout = new AbortController();
   private readonly previous: StepHeartbeat = this.activity.info.heartbeatDetails ?? {};
@@ -164,6 +166,7 @@ class StepAttempt<K extends StepKind> {
       message: firstBytes(maskPersonal(known.message), MESSAGE_BYTES),
       tail: log?.tail() ?? '',
       log: log?.path ?? null,
+      evidence: known.evidence,
       exitCode: known.exitCode,
     };
   }

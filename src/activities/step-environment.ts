@@ -1,14 +1,7 @@
 import path from 'node:path';
 import type { Config } from '../config.js';
 import type { StepRequest } from '../contracts/step.js';
-
-/** What BigQuery allows as a label's value: at most 63 of lower-case letters, digits, "-" and "_". */
-function labelValue(text: string): string {
-  return text
-    .toLowerCase()
-    .replace(/[^a-z0-9_-]/g, '-')
-    .slice(0, 63);
-}
+import { labelValue } from '../warehouse/labels.js';
 
 /** Labels that every BigQuery job of the step carries, so that a retry can find what a lost attempt left running. */
 export function stepLabels(request: StepRequest, runId: string): Record<string, string> {

@@ -1,4 +1,4 @@
-import type { StepKind } from '../contracts/step.js';
+import type { ActivityKind } from '../contracts/step.js';
 import { MissingExecutableError, type RunRequest, type RunResult } from '../runners/runner.js';
 import { type StepContext, StepError } from './step-activity.js';
 
@@ -12,7 +12,7 @@ type ProcessRequest = Pick<RunRequest, 'argv' | 'cwd' | 'onStdoutLine' | 'onStde
  * and a step that is cancelled, times out or is killed leaves no BigQuery job running, which killing a process does not end.
  * @throws StepError of kind `missing_executable`, or the signal's reason once the process is gone.
  */
-export async function runStepProcess<K extends StepKind>(
+export async function runStepProcess<K extends ActivityKind>(
   context: StepContext<K>,
   { env, ...process }: ProcessRequest,
 ): Promise<RunResult> {
@@ -41,7 +41,7 @@ export async function runStepProcess<K extends StepKind>(
   }
 }
 
-async function cancelJobs<K extends StepKind>({ deps, request, labels }: StepContext<K>): Promise<void> {
+async function cancelJobs<K extends ActivityKind>({ deps, request, labels }: StepContext<K>): Promise<void> {
   try {
     await deps.cancelLabelledJobs(request.project ?? undefined, labels);
   } catch (error) {

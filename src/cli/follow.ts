@@ -3,7 +3,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { NoWorkerError, StateError } from '../client/errors.js';
 import type { Dayfill } from '../client/open.js';
 import type { BackfillHandle } from '../client/start.js';
-import { backfillProgress, stepProgress } from '../client/status.js';
+import { backfillProgress, partitionState, stepProgress } from '../client/status.js';
 import { workerPolls } from '../client/workers.js';
 import type { Progress } from '../contracts/backfill.js';
 import { progressQuery } from '../contracts/messages.js';
@@ -50,7 +50,7 @@ export async function followBackfill(
       const [current] = Object.keys(progress.live);
       const step = current === undefined ? null : await stepProgress(dayfill, pipeline, current);
       told.live(progress, step?.total ? `${step.done ?? 0}/${step.total} ${step.current ?? ''}` : '');
-      if (untilWaiting && progress.status === 'waiting') {
+      if (untilWaiting && progress.status === 'waiting' && (await waitsForSomeone(dayfill, pipeline, progress))) {
         following.abort();
         await closed;
         told.clear();
@@ -71,6 +71,13 @@ export async function followBackfill(
   if (last !== null) told.progress(last);
   told.clear();
   return end;
+}
+
+/** Whether a partition waits and nobody is at it: an adviser's proposal may be applied without asking, or is soon there to see. */
+async function waitsForSomeone(dayfill: Dayfill, pipeline: string, { live }: Progress): Promise<boolean> {
+  const waiting = Object.keys(live).filter((key) => live[key]!.status === 'waiting');
+  const states = await Promise.all(waiting.map((key) => partitionState(dayfill, pipeline, key)));
+  return states.some((state) => state?.status === 'waiting' && !state.advising);
 }
 
 /** Waits for the end, through outages, until nobody follows any more. */

@@ -22,9 +22,11 @@ export function statusJson({
 }
 
 /** `show --json`. */
-export function partitionJson({ pipeline, partition, status, steps, proposal }: PartitionView) {
-  const shown = steps.map(({ id, status, attempts, remedies, durationMs, failure, log }) => {
+export function partitionJson(view: PartitionView) {
+  const { pipeline, partition, status, proposal, decisions, advising, decidesAt } = view;
+  const steps = view.steps.map(({ id, status, attempts, remedies, durationMs, failure, log }) => {
     return { id, status, attempts, remedies, durationMs, failure: failureJson(failure), log };
   });
-  return { pipeline, partition, status, steps: shown, proposal };
+  const shown = proposal && { ...proposal, rows: proposal.rehearsal.rows };
+  return { pipeline, partition, status, steps, proposal: shown, advising, decidesAt, decisions };
 }

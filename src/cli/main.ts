@@ -4,19 +4,27 @@ import { NoTemporalError } from '../client/connection.js';
 import { StateError, UsageError } from '../client/errors.js';
 import { ConfigError } from '../config.js';
 import { PartitionError, PipelineError } from '../pipeline/errors.js';
+import { ServeStartError } from '../serve/start-error.js';
 import { StackError } from '../stack/errors.js';
 import { addCommand } from './add.js';
 import { cancelCommand } from './cancel.js';
+import { compileModelsCommand } from './compile-models.js';
 import { doctorCommand } from './doctor.js';
 import { ledgerCommand } from './ledger.js';
 import { markCommand } from './mark.js';
+import { mcpCommand } from './mcp.js';
 import { notYetCommands } from './not-yet.js';
 import { pauseCommand, resumeCommand } from './pause.js';
+import { qualityCommand } from './quality.js';
+import { rehearseCommand } from './rehearse.js';
+import { remedyCommand } from './remedy.js';
 import { resolveCommand } from './resolve.js';
 import { runCommand } from './run.js';
+import { serveCommand } from './serve.js';
 import { showCommand } from './show.js';
 import { stackCommand } from './stack.js';
 import { statusCommand } from './status.js';
+import { undoCommand } from './undo.js';
 import { validateCommand } from './validate.js';
 import { workerCommand } from './worker.js';
 
@@ -44,6 +52,9 @@ Examples:
     statusCommand(),
     showCommand(),
     resolveCommand(),
+    remedyCommand(),
+    rehearseCommand(),
+    undoCommand(),
     pauseCommand(),
     resumeCommand(),
     cancelCommand(),
@@ -52,6 +63,10 @@ Examples:
     doctorCommand(),
     stackCommand(),
     workerCommand(),
+    mcpCommand(),
+    compileModelsCommand(),
+    serveCommand(),
+    qualityCommand(),
     ...notYetCommands(),
   ];
   for (const command of commands) root.addCommand(command);
@@ -114,7 +129,7 @@ function told(error: unknown): [string, number] {
   const message = error instanceof Error ? error.message : String(error);
   const badUsage = [UsageError, PartitionError, PipelineError, ConfigError];
   if (badUsage.some((kind) => error instanceof kind)) return [message, BAD_USAGE];
-  const clear = [StateError, StackError, NoTemporalError];
+  const clear = [StateError, StackError, NoTemporalError, ServeStartError];
   if (clear.some((kind) => error instanceof kind)) return [message, FAILED];
   return [`${message} (set DAYFILL_LOG_LEVEL=debug for more)`, FAILED];
 }

@@ -3,7 +3,6 @@ import { UsageError } from '../client/errors.js';
 
 const NOT_YET: Record<string, string> = {
   schedule: 'a nightly catch-up',
-  serve: 'the GraphQL server',
 };
 
 /** Commands that have their place but not their work: they say so. */

@@ -11,7 +11,10 @@ export function showCommand(): Command {
     .description('one partition: its steps, remedies, failure, and how to answer it')
     .argument('<pipeline>', 'name of the pipeline')
     .argument('<partition>', 'partition key, e.g. 2025-07-18')
-    .option('--json', 'print one JSON document: {"pipeline","partition","status","steps":[…],"proposal"}')
+    .option(
+      '--json',
+      'print one JSON document: {"pipeline","partition","status","steps":[…],"proposal","advising","decidesAt","decisions":[…]}',
+    )
     .addHelpText('after', '\nExample:\n  dayfill show talbots 2025-07-17')
     .action((pipeline: string, partition: string, options: { json?: true }) =>
       withDayfill(

@@ -1,10 +1,15 @@
 import Table from 'cli-table3';
 import type { PartitionView, PipelineStatus } from '../client/status.js';
 import type { Plan } from '../contracts/backfill.js';
+import type { DecisionRecord } from '../contracts/decision.js';
+import type { Failure } from '../contracts/failure.js';
+import type { Proposal } from '../contracts/fix.js';
+import { rehearsalText } from './rehearsal-text.js';
 
 const PLAIN = { chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' }, style: { head: [], border: [] } };
 
-function table(head: string[], rows: string[][]): string {
+/** A table in plain lines. */
+export function table(head: string[], rows: string[][]): string {
   const made = new Table({ head, ...PLAIN });
   made.push(...rows);
   return made.toString();
@@ -53,19 +58,52 @@ export function partitionText(view: PartitionView): string {
   const lines = [`${view.pipeline} ${view.partition}: ${view.status}`, steps];
   const healed = view.steps.flatMap((step) => (step.failure !== null && step.status === 'fixed' ? [step.failure] : []));
   for (const failure of healed) lines.push(`healed: ${failure.step}: ${sentence(failure.message, 300)}`);
+  for (const decision of view.decisions) lines.push(decisionLine(decision));
   const { failure } = view;
   if (failure === null) return lines.join('\n');
-  lines.push('', `failure ${failure.id} (${failure.kind}) at ${failure.step}:`, failure.message);
+  lines.push(
+    '',
+    `failure ${failure.id} (${failure.kind}, fingerprint ${failure.fingerprint}) at ${failure.step}:`,
+    failure.message,
+  );
   if (failure.tail !== '') lines.push('', failure.tail);
-  if (view.status === 'waiting') {
-    const call = `dayfill resolve ${view.pipeline} ${view.partition}`;
-    lines.push(
-      '',
-      'Answer with one of:',
-      ...['retry', 'skip-step', 'skip', 'abort'].map((word) => `  ${call} ${word}`),
-    );
-  }
+  if (view.status === 'waiting') lines.push(...waitingLines(view, failure));
   return lines.join('\n');
+}
+
+/** `decided: approve of crm by ann, 2025-07-19T03:10:00: why` */
+function decisionLine({ action, step, decidedBy, decidedAt, way, note }: DecisionRecord): string {
+  const who = way === 'person' || way === 'mcp' ? (decidedBy ?? 'someone') : way;
+  return `decided: ${action} of ${step} by ${who}, ${decidedAt.slice(0, 19)}${note === null ? '' : `: ${note}`}`;
+}
+
+function waitingLines(view: PartitionView, failure: Failure): string[] {
+  const call = `dayfill resolve ${view.pipeline} ${view.partition}`;
+  const answers = ['retry', 'fix fixes/<file>.sql', 'skip-step', 'skip', 'abort'];
+  if (view.proposal !== null) answers.unshift(`approve ${view.proposal.sha256}`, 'reject');
+  return [
+    ...(view.proposal === null ? [] : ['', proposalText(view.proposal)]),
+    ...(view.advising ? ['', 'An adviser is looking at it: show it again in a moment.'] : []),
+    '',
+    'Answer with one of:',
+    // Named, so that a line that is pasted late does not answer the next failure.
+    ...answers.map((words) => `  ${call} ${words} --failure ${failure.id}`),
+    `  dayfill resolve ${view.pipeline} --all-like ${failure.fingerprint}   # once another day was healed of it`,
+    ...(view.decidesAt === null
+      ? []
+      : ['', `Without an answer decide_within of its pipeline.yaml decides at ${view.decidesAt}.`]),
+  ];
+}
+
+function proposalText({ sql, sha256, explanation, confidence, proposedBy, rehearsal }: Proposal): string {
+  return [
+    `proposal ${sha256}`,
+    `by ${proposedBy}, confidence ${confidence}: ${explanation}`,
+    '',
+    sql.trimEnd(),
+    '',
+    rehearsalText(rehearsal),
+  ].join('\n');
 }
 
 /** A message as one short line. */

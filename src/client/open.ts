@@ -34,22 +34,13 @@ export async function openDayfill(config: Config): Promise<Dayfill> {
 export function openClearLedger(config: Config): Ledger {
   const { project, dataset, location } = ledgerPlace(config);
   const ledger = openLedger(bigQueryClients(config)(project), dataset, location);
-  const where = config.bigqueryEndpoint ?? 'BigQuery';
   const clear = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
     } catch (error) {
+      const clearError = inTheWay(error, config);
+      if (clearError !== null) throw clearError;
       const { message } = error as Error;
-      if (/default credentials|MetadataLookup/i.test(message) && config.bigqueryEndpoint === null) {
-        throw new StateError(
-          'There are no credentials for BigQuery: start the stack with "dayfill stack up", or sign in with "gcloud auth application-default login".',
-        );
-      }
-      if (isTransientWarehouseError(error)) {
-        throw new StateError(
-          `The warehouse does not answer at ${where}: start the stack with "dayfill stack up", or try again.`,
-        );
-      }
       throw new StateError(`The ledger ${project}.${dataset} cannot be read: ${message}`);
     }
   };
@@ -58,4 +49,18 @@ export function openClearLedger(config: Config): Ledger {
     latest: (pipeline, from, to) => clear(ledger.latest(pipeline, from, to)),
     rows: (pipeline, from, to) => clear(ledger.rows(pipeline, from, to)),
   };
+}
+
+/** Why the warehouse could not even be asked, as one sentence that says what to do; null for all other errors. */
+export function inTheWay(error: unknown, { bigqueryEndpoint }: Pick<Config, 'bigqueryEndpoint'>): StateError | null {
+  if (bigqueryEndpoint === null && /default credentials|MetadataLookup/i.test((error as Error).message)) {
+    return new StateError(
+      'There are no credentials for BigQuery: start the stack with "dayfill stack up", or sign in with "gcloud auth application-default login".',
+    );
+  }
+  if (!isTransientWarehouseError(error)) return null;
+  const where = bigqueryEndpoint ?? 'BigQuery';
+  return new StateError(
+    `The warehouse does not answer at ${where}: start the stack with "dayfill stack up", or try again.`,
+  );
 }

@@ -184,7 +184,11 @@ export interface PartitionView {
   steps: StepOutcome[];
   failure: Failure | null;
   decisions: LedgerRow['decisions'];
-  proposal: null;
+  proposal: PartitionState['proposal'];
+  /** True while an adviser is at work. */
+  advising: boolean;
+  /** ISO time at which `decide_within` decides; null when it waits as long as it takes. */
+  decidesAt: string | null;
   /** False when it is open and only the ledger could be asked. */
   workerAnswers: boolean;
 }
@@ -207,5 +211,6 @@ export async function partitionView(dayfill: Dayfill, pipeline: string, partitio
   const { status, decisions, steps } = found;
   const { failure } = lineOf(found);
   const workerAnswers = !(state instanceof NoWorkerError);
-  return { pipeline, partition, status, steps, failure, decisions, proposal: null, workerAnswers };
+  const { proposal = null, advising = false, decidesAt = null } = told ?? {};
+  return { pipeline, partition, status, steps, failure, decisions, proposal, advising, decidesAt, workerAnswers };
 }

@@ -1,4 +1,5 @@
 import type { AddReceipt, PartitionReport, Plan, Progress } from '../contracts/backfill.js';
+import type { AlikeInput, StandingOrder } from '../contracts/decision.js';
 import type { BackfillStatus, OnFailure, PartitionStatus } from '../contracts/status.js';
 
 /** What a backfill carries over when it continues as new. */
@@ -15,6 +16,9 @@ export interface BackfillCarry {
   endedMs: number;
   paused: boolean;
   draining: boolean;
+  notifies: boolean;
+  /** What stands for every failure of a fingerprint, by fingerprint. */
+  standing: Record<string, AlikeInput>;
 }
 
 /** What a backfill knows of its partitions. Every change moves `version`, so that the loop can wait for "something changed". */
@@ -30,7 +34,7 @@ export class BackfillProgress {
   }
 
   static planned(plan: Plan, order: 'asc' | 'desc', now: Date): BackfillProgress {
-    const { pipeline, concurrency, onFailure } = plan;
+    const { pipeline, concurrency, onFailure, notifies } = plan;
     return new BackfillProgress({
       pipeline,
       order,
@@ -44,6 +48,8 @@ export class BackfillProgress {
       endedMs: 0,
       paused: false,
       draining: false,
+      notifies,
+      standing: {},
     });
   }
 
@@ -128,6 +134,18 @@ export class BackfillProgress {
     if (this.carry.order === 'desc') this.carry.pending.reverse();
     this.version += 1;
     return receipt;
+  }
+
+  /** From now on this is the answer to every failure of its fingerprint. */
+  stand(alike: AlikeInput): void {
+    this.carry.standing[alike.fingerprint] = alike;
+  }
+
+  /** What stands for the failure that a partition waits with; null when nothing does. */
+  standingOrder(partition: string): StandingOrder | null {
+    const { status, failure } = this.carry.live[partition] ?? {};
+    const alike = failure && this.carry.standing[failure.fingerprint];
+    return status === 'waiting' && alike ? { ...alike, failure: failure.id } : null;
   }
 
   get status(): BackfillStatus {

@@ -8,6 +8,7 @@ import {
   condition,
   continueAsNew,
   executeChild,
+  getExternalWorkflowHandle,
   isCancellation,
   log,
   ParentClosePolicy,
@@ -26,7 +27,7 @@ import {
   type Plan,
   partitionChangeSchema,
 } from '../contracts/backfill.js';
-import { firstIssue } from '../contracts/decision.js';
+import { type AlikeInput, type AlikeReceipt, alikeSchema, firstIssue } from '../contracts/decision.js';
 import { backfillId, partitionId, variantName } from '../contracts/ids.js';
 import {
   addUpdate,
@@ -34,16 +35,20 @@ import {
   partitionChangedSignal,
   pauseSignal,
   progressQuery,
+  resolveAlikeUpdate,
   resumeSignal,
+  standingOrderSignal,
 } from '../contracts/messages.js';
+import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
 import { BACKFILL_FAILED, BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
 import { DAYFILL_PIPELINE, DAYFILL_STATUS } from '../contracts/search-attributes.js';
 import type { BackfillStatus } from '../contracts/status.js';
 import { type BackfillCarry, BackfillProgress } from './backfill-progress.js';
 import { backfillDetails } from './details.js';
 import { badInput, checkedInput } from './input.js';
+import { tell } from './notification.js';
 import { partition } from './partition.js';
-import { awaitWorkflow, plan, planMore } from './run-step.js';
+import { awaitWorkflow, findCanary, plan, planMore } from './run-step.js';
 
 /**
  * A run of a pipeline over many partitions, in order: no day starts before the one ahead of it is succeeded, fixed or
@@ -68,7 +73,7 @@ export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promis
     if (progress.inFlight === 0) {
       if (!allHandlersFinished()) await condition(allHandlersFinished);
       if (progress.version !== seen) continue;
-      if (progress.closing || progress.carry.pending.length === 0) return run.end();
+      if (progress.closing || progress.carry.pending.length === 0) return await run.end();
       if (workflowInfo().continueAsNewSuggested) {
         await continueAsNew<typeof backfill>(input, progress.carry);
       }
@@ -92,9 +97,20 @@ class BackfillRun {
     private readonly input: BackfillInput,
     carry: BackfillCarry | undefined,
   ) {
-    const nothingYet = { pipeline: variantName(input.pipeline, input.vars), partitions: [], concurrency: 1 };
+    const nothingYet = {
+      pipeline: variantName(input.pipeline, input.vars),
+      partitions: [],
+      concurrency: 1,
+      notifies: false,
+    };
     this.planning = BackfillProgress.planned({ ...nothingYet, onFailure: 'wait' }, 'asc', new Date());
-    if (carry !== undefined) this.current = new BackfillProgress(carry);
+    // A backfill that an older version continued as new carries less.
+    if (carry !== undefined)
+      this.current = new BackfillProgress({
+        ...carry,
+        notifies: carry.notifies ?? false,
+        standing: carry.standing ?? {},
+      });
     setHandler(pauseSignal, async () => (await this.ready()).set({ paused: true }), {
       description: 'Start no other partition until resumed.',
     });
@@ -106,8 +122,17 @@ class BackfillRun {
     });
     setHandler(partitionChangedSignal, async (change) => {
       const parsed = partitionChangeSchema.safeParse(change);
-      if (parsed.success) (await this.ready()).report(parsed.data.partition, parsed.data.report);
-      else log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+      if (!parsed.success) return log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+      (await this.ready()).report(parsed.data.partition, parsed.data.report);
+      await this.passOn(parsed.data.partition);
+    });
+    setHandler(resolveAlikeUpdate, (alike) => this.resolveAlike(alike), {
+      validator: (alike) => {
+        const parsed = alikeSchema.safeParse(alike);
+        if (!parsed.success) throw new Error(`The decision is not usable: ${firstIssue(parsed.error)}.`);
+      },
+      description:
+        'What healed one partition stands for all failures alike, now and later. JSON: {"fingerprint":"…"}; optional "note", "by".',
     });
     setHandler(progressQuery, () => (this.current ?? this.planning).progress(), {
       description: 'Pending, live and ended partitions.',
@@ -128,7 +153,33 @@ class BackfillRun {
     const cameWithStart = this.current === null && selection(add) === selection(this.input);
     const progress = await this.ready();
     if (cameWithStart && this.firstPlan !== null) return receiptOf(this.firstPlan);
-    return progress.add(await planOrRefusal(planMore(this.input, add)));
+    return progress.add(await orRefusal(planMore(this.input, add)));
+  }
+
+  /** Refuses until one partition has been healed: that one shows that the decision is right. */
+  private async resolveAlike(alike: AlikeInput): Promise<AlikeReceipt> {
+    const progress = await this.ready();
+    const { fingerprint } = alike;
+    const { action, canary } = await orRefusal(findCanary(this.input, alike));
+    progress.stand(alike);
+    const released = Object.keys(progress.carry.live).filter(
+      (key) => progress.standingOrder(key)?.fingerprint === fingerprint,
+    );
+    await Promise.all(released.map((key) => this.passOn(key)));
+    return { fingerprint, action, canary, released, stands: true };
+  }
+
+  /** Tells a partition that waits what stands for its failure, if anything does. */
+  private async passOn(key: string): Promise<void> {
+    const order = this.progress.standingOrder(key);
+    if (order === null) return;
+    const { pipeline, vars } = this.input;
+    try {
+      await getExternalWorkflowHandle(partitionId(pipeline, key, vars)).signal(standingOrderSignal, order);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('a partition has ended and was not told what stands', { partition: key, error: String(error) });
+    }
   }
 
   /** There once `planned` has ended. */
@@ -139,7 +190,7 @@ class BackfillRun {
   async planned(): Promise<void> {
     upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: variantName(this.input.pipeline, this.input.vars) }]);
     if (this.current !== null) return;
-    this.firstPlan = await planOrRefusal(plan(this.input));
+    this.firstPlan = await orRefusal(plan(this.input));
     this.current = BackfillProgress.planned(this.firstPlan, this.input.order ?? 'asc', new Date());
   }
 
@@ -205,6 +256,7 @@ class BackfillRun {
         for (const { scope } of inFlight) scope.cancel();
         await Promise.all(inFlight.map(({ ended }) => ended));
         this.show('failed');
+        await this.tellFinished('cancelled', 'The backfill was cancelled.');
       });
       throw error;
     }
@@ -219,26 +271,45 @@ class BackfillRun {
     upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
   }
 
-  end(): BackfillResult {
+  async end(): Promise<BackfillResult> {
     const { failed, carry } = this.progress;
     const result = { pipeline: carry.pipeline, planSkipped: carry.planSkipped, counts: this.progress.counts() };
-    this.show(failed === null && !carry.draining ? 'succeeded' : 'failed');
-    if (failed === null && !carry.draining) return result;
+    const succeeded = failed === null && !carry.draining;
+    this.show(succeeded ? 'succeeded' : 'failed');
     const left = carry.pending.length;
     const rest = left === 0 ? '' : ` ${left} partition${left === 1 ? ' was' : 's were'} not started.`;
-    throw ApplicationFailure.create({
-      message: `${failed ?? 'The backfill was cancelled after the partition under way.'}${rest}`,
-      type: BACKFILL_FAILED,
-      nonRetryable: true,
-      details: [result],
-    });
+    const message = `${failed ?? 'The backfill was cancelled after the partition under way.'}${rest}`;
+    await this.tellFinished(
+      succeeded ? 'succeeded' : failed === null ? 'cancelled' : 'failed',
+      succeeded ? '' : message,
+    );
+    if (succeeded) return result;
+    throw ApplicationFailure.create({ message, type: BACKFILL_FAILED, nonRetryable: true, details: [result] });
+  }
+
+  /** One digest for the whole backfill; silence when nothing ran. */
+  private async tellFinished(state: 'succeeded' | 'failed' | 'cancelled', message: string): Promise<void> {
+    const { pipeline, notifies, ended, live } = this.progress.carry;
+    const counts = this.progress.counts();
+    const total = Object.keys(ended).length + Object.keys(live).length;
+    if (!notifies || total === 0) return;
+    // Thousands of good days are a number; the others are named.
+    const statuses = [
+      ...Object.entries(ended),
+      ...Object.entries(live).map(([key, { status }]) => [key, status] as const),
+    ]
+      .filter(([, status]) => status !== 'succeeded')
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    const partitions = statuses.map(([partition, status]): NoticePartition => ({ partition, status, ...UNEXPLAINED }));
+    const backfill = { state, message, total, counts };
+    await tell({ event: 'finished', pipeline, partitions, backfill }, 'backfill');
   }
 }
 
-/** @throws the one sentence of a plan that was refused, rather than that an activity failed. */
-async function planOrRefusal(planning: Promise<Plan>): Promise<Plan> {
+/** @throws the one sentence of a refusal, rather than that an activity failed. */
+async function orRefusal<T>(asked: Promise<T>): Promise<T> {
   try {
-    return await planning;
+    return await asked;
   } catch (error) {
     const cause = error instanceof ActivityFailure ? error.cause : undefined;
     throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;

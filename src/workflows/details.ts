@@ -1,5 +1,10 @@
 import type { Progress } from '../contracts/backfill.js';
+import type { Failure } from '../contracts/failure.js';
+import type { Proposal } from '../contracts/fix.js';
 import type { PartitionState } from '../contracts/partition.js';
+
+/** The Web UI shows current details of a few KB at most. */
+const PROPOSAL_SHOWN = 1500;
 
 /** What the Web UI shows of a partition: on a waiting one the failure and the exact answers to paste. Markdown, 1 to 3 KB. */
 export function partitionDetails(state: PartitionState): string {
@@ -9,22 +14,50 @@ export function partitionDetails(state: PartitionState): string {
     return `- **${step.id}**: ${step.status}${remedies}`;
   });
   const lines = [`**${state.partition}** is **${state.status}**`, '', ...steps];
-  const { failure } = state;
-  if (failure !== null) {
-    lines.push(
-      '',
-      `Step \`${failure.step}\` failed (${failure.kind}):`,
-      '```',
-      [failure.message.slice(0, 600), failure.tail.slice(-900)].filter((text) => text !== '').join('\n'),
-      '```',
-      'Answer with the update or signal `resolve`, one of:',
-      '```',
-      ...['retry', 'skipStep', 'skip', 'abort'].map((action) => JSON.stringify({ action, failure: failure.id })),
-      '```',
-    );
-    if (failure.log !== null) lines.push(`The whole log: \`${failure.log}\``);
+  for (const { action, step, decidedBy, way, note } of state.decisions) {
+    const who = way === 'person' || way === 'mcp' ? (decidedBy ?? 'someone') : way;
+    lines.push(`- ${action} of **${step}** by ${who}${note === null ? '' : `: ${note.slice(0, 200)}`}`);
   }
+  const { failure } = state;
+  if (failure !== null) lines.push(...question(state, failure));
   return lines.join('\n');
+}
+
+function question({ partition, proposal, advising, decidesAt }: PartitionState, failure: Failure): string[] {
+  const answers: Record<string, string>[] = ['retry', 'skipStep', 'skip', 'abort'].map((action) => ({ action }));
+  answers.push({ action: 'fix', file: 'fixes/<file>.sql' });
+  if (proposal !== null) answers.unshift({ action: 'approve', proposal: proposal.sha256 }, { action: 'reject' });
+  return [
+    '',
+    `Step \`${failure.step}\` failed (${failure.kind}, fingerprint \`${failure.fingerprint}\`):`,
+    '```',
+    [failure.message.slice(0, 600), failure.tail.slice(-900)].filter((text) => text !== '').join('\n'),
+    '```',
+    ...(proposal === null ? [] : proposed(proposal)),
+    ...(advising ? ['An adviser is looking at it.'] : []),
+    'Answer with the update or signal `resolve`, one of:',
+    '```',
+    ...answers.map((answer) => JSON.stringify({ ...answer, failure: failure.id })),
+    '```',
+    ...(decidesAt === null ? [] : [`Without an answer ${partition} is decided on at ${decidesAt}.`]),
+    ...(failure.log === null ? [] : [`The whole log: \`${failure.log}\``]),
+  ];
+}
+
+function proposed({ sql, explanation, proposedBy, rehearsal }: Proposal): string[] {
+  const { rows, testPasses } = rehearsal;
+  const tests =
+    testPasses === null
+      ? 'not known whether the test passes then'
+      : `the test ${testPasses ? 'passes' : 'still fails'} then`;
+  return [
+    `Proposed by ${proposedBy}: ${explanation} Changes ${rows ?? 'an unknown number of'} rows; ${tests}.`,
+    '```sql',
+    sql.length <= PROPOSAL_SHOWN
+      ? sql
+      : `${sql.slice(0, PROPOSAL_SHOWN)}\n-- … ${sql.length - PROPOSAL_SHOWN} more characters: see the query state`,
+    '```',
+  ];
 }
 
 /** What the Web UI shows of a backfill: done of total, rate, when it will be done, and the days that need someone. */

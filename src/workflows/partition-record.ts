@@ -6,15 +6,23 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Decision, DecisionRecord } from '../contracts/decision.js';
+import type { Decision, DecisionRecord, DecisionWay } from '../contracts/decision.js';
 import { type Failure, normalisedMessage, type StepFailure } from '../contracts/failure.js';
 import { shortHash, variantName } from '../contracts/ids.js';
 import type { LedgerRow } from '../contracts/ledger.js';
 import { partitionChangedSignal } from '../contracts/messages.js';
-import type { PartitionInput, PartitionState, RenderedPartition, StepOutcome } from '../contracts/partition.js';
+import type { NoticePartition } from '../contracts/notice.js';
+import type {
+  PartitionInput,
+  PartitionState,
+  PreparedFix,
+  RenderedPartition,
+  StepOutcome,
+} from '../contracts/partition.js';
 import { DAYFILL_PARTITION, DAYFILL_PIPELINE, DAYFILL_STATUS, DAYFILL_STEP } from '../contracts/search-attributes.js';
 import type { PartitionStatus } from '../contracts/status.js';
 import type { StepResult } from '../contracts/step.js';
+import type { DecisionDesk } from './decision-desk.js';
 import { partitionDetails } from './details.js';
 import { recordLedger } from './run-step.js';
 
@@ -32,7 +40,10 @@ export class PartitionRecord {
   /** The parent hears of this partition's end by its result, unless it heard that it waits. */
   private parentWatches = false;
 
-  constructor(private readonly input: PartitionInput) {
+  constructor(
+    private readonly input: PartitionInput,
+    private readonly desk: DecisionDesk,
+  ) {
     upsertSearchAttributes([
       { key: DAYFILL_PIPELINE, value: variantName(input.pipeline, input.vars) },
       { key: DAYFILL_PARTITION, value: input.partition },
@@ -49,7 +60,21 @@ export class PartitionRecord {
 
   /** True once something had to heal this partition. */
   get healed(): boolean {
-    return this.decisions.length > 0 || [...this.outcomes.values()].some((outcome) => outcome.remedies.length > 0);
+    return (
+      this.decisions.some(({ action }) => action !== 'reject') ||
+      [...this.outcomes.values()].some((outcome) => outcome.remedies.length > 0)
+    );
+  }
+
+  /** How many SQL fixes were decided on. */
+  get fixCount(): number {
+    return this.decisions.filter(({ action }) => action === 'fix' || action === 'approve').length;
+  }
+
+  /** The failure whose answer came last; null when nothing waited. */
+  get lastHealed(): Failure | null {
+    const last = this.decisions.at(-1);
+    return last === undefined ? null : (this.outcomes.get(last.step)?.failure ?? null);
   }
 
   get waiting(): boolean {
@@ -123,17 +148,63 @@ export class PartitionRecord {
     await this.writeRow();
   }
 
+  /** What waits has changed: a proposal came, or was turned down. */
+  refresh(): void {
+    setCurrentDetails(partitionDetails(this.state()));
+  }
+
+  /** A proposal was turned down: the partition goes on waiting. */
+  rejected(decision: Decision, failure: Failure, { sql, sha256 }: { sql: string; sha256: string }): void {
+    this.addDecision(decision, decision.via ?? 'person', failure, { sql, sha256, file: null });
+    this.refresh();
+  }
+
   /** A decision was taken: the partition goes on. */
-  async decided(decision: Decision, failure: Failure): Promise<void> {
+  async decided(decision: Decision, way: DecisionWay, failure: Failure, fix: PreparedFix | null): Promise<void> {
+    this.addDecision(decision, way, failure, fix);
+    await this.enter('running', null);
+  }
+
+  private addDecision(
+    decision: Decision,
+    way: DecisionWay,
+    failure: Failure,
+    fix: Pick<PreparedFix, 'sql' | 'sha256' | 'file'> | null,
+  ): void {
     this.decisions.push({
       action: decision.action,
       failure: failure.id,
+      fingerprint: failure.fingerprint,
       step: failure.step,
       note: decision.note ?? null,
       decidedBy: decision.by ?? null,
       decidedAt: new Date().toISOString(),
+      way,
+      sql: fix?.sql ?? null,
+      sha256: fix?.sha256 ?? null,
+      file: fix?.file ?? null,
+      afterwards: fix === null || decision.action === 'reject' ? null : (decision.then ?? 'retry'),
     });
-    await this.enter('running', null);
+  }
+
+  /** This partition as people are told of it. */
+  notice(failure: Failure): NoticePartition {
+    const { id, fingerprint, kind, tests, message } = failure;
+    const { proposal } = this.desk;
+    return {
+      partition: this.input.partition,
+      status: this.status,
+      step: this.step,
+      failure: { id, fingerprint, kind, tests, message: message.slice(0, 1000) },
+      proposal: proposal && {
+        sha256: proposal.sha256,
+        explanation: proposal.explanation,
+        sql: proposal.sql,
+        rows: proposal.rehearsal.rows,
+        testPasses: proposal.rehearsal.testPasses,
+      },
+      decidesAt: this.desk.decidesAt,
+    };
   }
 
   /** The last row of this run. */
@@ -155,7 +226,9 @@ export class PartitionRecord {
       steps: [...this.outcomes.values()],
       failure: this.failure,
       decisions: this.decisions,
-      proposal: null,
+      proposal: this.desk.proposal,
+      advising: this.desk.advising,
+      decidesAt: this.desk.decidesAt,
     };
   }
 
@@ -171,7 +244,11 @@ export class PartitionRecord {
   private async tellParent(): Promise<void> {
     const { parent } = workflowInfo();
     if (parent === undefined) return;
-    const failure = this.failure && { id: this.failure.id, message: this.failure.message.slice(0, 300) };
+    const failure = this.failure && {
+      id: this.failure.id,
+      fingerprint: this.failure.fingerprint,
+      message: this.failure.message.slice(0, 300),
+    };
     const report = { status: this.status, step: this.step, failure };
     try {
       await getExternalWorkflowHandle(parent.workflowId).signal(partitionChangedSignal, {

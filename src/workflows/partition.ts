@@ -1,16 +1,21 @@
 import {
   ApplicationFailure,
+  allHandlersFinished,
   CancellationScope,
+  condition,
   isCancellation,
   log,
   setHandler,
+  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { DecisionAction } from '../contracts/decision.js';
+import type { Decision } from '../contracts/decision.js';
 import type { Failure } from '../contracts/failure.js';
-import { partitionId, stepKey } from '../contracts/ids.js';
+import type { Proposal } from '../contracts/fix.js';
+import { partitionId, stepKey, variantName } from '../contracts/ids.js';
 import { stateQuery } from '../contracts/messages.js';
 import {
+  type DecideWithin,
   PARTITION_FAILED,
   type PartitionInput,
   type PartitionResult,
@@ -20,11 +25,12 @@ import {
   type RenderedStep,
 } from '../contracts/partition.js';
 import type { PartitionStatus } from '../contracts/status.js';
-import { DecisionDesk } from './decision-desk.js';
+import { type Answer, DecisionDesk } from './decision-desk.js';
 import { badInput, checkedInput } from './input.js';
 import { takeLock } from './lock.js';
+import { tell } from './notification.js';
 import { PartitionRecord } from './partition-record.js';
-import { loadPartition, matchRemedies, plainFailure, runStep, stepFailureOf } from './run-step.js';
+import { advise, loadPartition, matchRemedies, plainFailure, runStep, stepFailureOf } from './run-step.js';
 
 /** Stands for a step while the pipeline file is read. */
 const LOAD = '(load)';
@@ -32,19 +38,31 @@ const LOAD = '(load)';
 /** What became of a step, or of the whole partition at that step. */
 type StepEnding = 'done' | 'skipPartition' | 'abort';
 
+/** What follows the answer to a failure: the step again, what the pipeline runs after a fix, or an end of the step. */
+type AfterAnswer = 'retry' | 'afterFix' | 'fixed' | 'skipStep' | 'skip' | 'abort';
+
 /**
  * One partition of a pipeline: its steps in order; for a failure the first remedies that cover it, otherwise a question
  * that waits for a person as long as it takes.
  */
 export async function partition(rawInput: unknown): Promise<PartitionResult> {
   const input = checkedInput(partitionInputSchema, rawInput, (i) => partitionId(i.pipeline, i.partition, i.vars));
-  const record = new PartitionRecord(input);
-  const run = new PartitionRun(input, record, new DecisionDesk());
+  const desk = new DecisionDesk(
+    input,
+    (decision, failure, proposal) => record.rejected(decision, failure, proposal),
+    () => record.refresh(),
+  );
+  const record = new PartitionRecord(input, desk);
+  const run = new PartitionRun(input, record, desk);
   setHandler(stateQuery, () => record.state(), { description: 'Status, steps and the failure that waits.' });
   try {
     const status = await run.steps();
     // A day that is done stays done, whoever cancels it now.
-    await CancellationScope.nonCancellable(() => record.end(status));
+    await CancellationScope.nonCancellable(async () => {
+      await record.end(status);
+      if (status === 'fixed') await run.tellFixed();
+      await condition(allHandlersFinished);
+    });
     return result(input, status);
   } catch (error) {
     if (isCancellation(error)) {
@@ -115,12 +133,13 @@ class PartitionRun {
 
   /** Reads the pipeline file. A file that is wrong ends a single run at once, and makes a day of a backfill wait. */
   private async load(): Promise<StepEnding> {
-    for (;;) {
-      const failure = await this.tryLoad(LOAD);
-      if (failure === null) break;
-      if (workflowInfo().parent === undefined) throw badInput(failure.message);
-      const action = await this.decide(failure);
-      if (action !== 'retry') return this.endAt(LOAD, action === 'skipStep' ? 'skip' : action);
+    const broken = await this.tryLoad(LOAD);
+    if (broken !== null) {
+      if (workflowInfo().parent === undefined) throw badInput(broken.message);
+      const answer = await this.answer(LOAD, broken);
+      if (answer === 'skipStep' || answer === 'skip' || answer === 'abort') {
+        return this.endAt(LOAD, answer === 'skipStep' ? 'skip' : answer);
+      }
       this.record.endStep(LOAD, 'fixed');
     }
     if (this.rendered!.lock !== null) await takeLock(this.rendered!.lock);
@@ -129,28 +148,34 @@ class PartitionRun {
 
   /** One step, until it succeeded, was healed, or a person said what else. */
   private async settle(id: string): Promise<StepEnding> {
-    let healed = false;
-    for (;;) {
-      let failure = await this.attempt(id);
+    let next: AfterAnswer = 'retry';
+    for (let healed = false; ; healed = true) {
+      if (next !== 'retry' && next !== 'afterFix') return this.endAt(id, next);
+      let failure: Failure | null = next === 'retry' ? await this.attempt(id) : await this.afterFix(id);
       if (failure === null) return this.endAt(id, healed ? 'fixed' : 'succeeded');
 
       const remedies = await this.remediesFor(id, failure);
       if (remedies !== null) {
-        healed = true;
         this.record.addRemedies(id, remedies.ids);
         failure = await this.runAll(id, remedies.run);
-        if (failure === null && remedies.then === 'retry') continue;
-        if (failure === null) return this.endAt(id, 'fixed');
+        if (failure === null && remedies.then === 'continue') return this.endAt(id, 'fixed');
       }
+      next = failure === null ? 'retry' : await this.answer(id, failure);
+    }
+  }
 
-      let action = await this.decide(failure);
-      while (action === 'retry') {
-        const broken = await this.tryLoad(id);
-        if (broken === null) break;
-        action = await this.decide(broken);
-      }
-      if (action !== 'retry') return this.endAt(id, action);
-      healed = true;
+  /** Asks until an answer could be carried out: a fix that fails, or a pipeline file that cannot be read, asks again. */
+  private async answer(id: string, failure: Failure): Promise<AfterAnswer> {
+    let applied: Decision | null = null;
+    for (let open = failure; ; ) {
+      const { decision, fix } = await this.decide(open);
+      const { action } = decision;
+      if (action === 'skipStep' || action === 'skip' || action === 'abort') return action;
+      let broken = fix && (await this.run(id, fix.step));
+      if (fix !== null && broken === null) applied = decision;
+      broken ??= await this.tryLoad(id);
+      if (broken === null) return applied === null ? 'retry' : applied.then === 'continue' ? 'fixed' : 'afterFix';
+      open = broken;
     }
   }
 
@@ -187,6 +212,17 @@ class PartitionRun {
     return this.record.addFailure(id, gone, 0);
   }
 
+  /** What stands for the step once a fix was applied: what the pipeline says, or the step itself. */
+  private async afterFix(id: string): Promise<Failure | null> {
+    const works = this.rendered!.steps.find((step) => step.id === id)?.afterFix ?? [];
+    if (works.length === 0) return this.attempt(id);
+    const n = this.record.fixCount;
+    return this.runAll(
+      id,
+      works.map((work) => ({ ...work, id: `${work.id}.${n}` })),
+    );
+  }
+
   /** Runs the parts of remedies in order; the first failure is a failure of the step, never silently retried. */
   private async runAll(stepId: string, parts: RenderedStep[]): Promise<Failure | null> {
     for (const part of parts) {
@@ -216,16 +252,80 @@ class PartitionRun {
     }
   }
 
-  /** Asks a person, unless a failure is to stop everything. */
-  private async decide(failure: Failure): Promise<DecisionAction> {
+  /** Asks a person, unless a failure is to stop everything. Meanwhile an adviser is asked and people are told. */
+  private async decide(failure: Failure): Promise<Pick<Answer, 'decision' | 'fix'>> {
     const onFailure = this.input.onFailure ?? this.rendered?.onFailure ?? 'wait';
-    if (onFailure === 'stop') return 'abort';
-    const [decision] = await Promise.all([this.desk.ask(failure), this.record.wait(failure)]);
-    await this.record.decided(decision, failure);
-    return decision.action;
+    if (onFailure === 'stop') return { decision: { action: 'abort' }, fix: null };
+    const { decideWithin = null, fixes = false } = this.rendered ?? {};
+    const decidesAt = decideWithin && new Date(Date.now() + decideWithin.timeMs).toISOString();
+    const asked = this.desk.ask(failure, decidesAt, fixes && failure.kind !== 'pipeline');
+    const meanwhile = new CancellationScope();
+    const around = meanwhile.run(() => this.whileItWaits(failure)).catch(loggingUnlessCancelled);
+    try {
+      const [{ decision, way, fix }] = await Promise.all([asked, this.record.wait(failure)]);
+      meanwhile.cancel();
+      await this.record.decided(decision, way, failure, fix);
+      return { decision, fix };
+    } finally {
+      meanwhile.cancel();
+      await around;
+    }
   }
 
-  private endAt(stepId: string, ending: 'succeeded' | 'fixed' | Exclude<DecisionAction, 'retry'>): StepEnding {
+  /** What goes on around a failure that waits: a proposal, people who are told and reminded, and what decides when nobody has. */
+  private async whileItWaits(failure: Failure): Promise<void> {
+    const { decideWithin, notifies } = this.rendered ?? { decideWithin: null, notifies: false };
+    await Promise.all([
+      this.advise(failure).then(() => (notifies ? this.tell('waiting', failure, failure.fingerprint) : undefined)),
+      decideWithin && this.decideWithin(failure, decideWithin),
+    ]);
+  }
+
+  private async advise(failure: Failure): Promise<void> {
+    if (!this.desk.advising) return;
+    const proposal = await this.askAdviser(failure);
+    this.desk.advised(proposal);
+    if (proposal === null || this.desk.proposal !== proposal) return;
+    const { remedyClass, rehearsal, sha256 } = proposal;
+    const mostRows = this.rendered?.autoApply[remedyClass];
+    if (mostRows === undefined || rehearsal.rows === null || rehearsal.rows > mostRows || !rehearsal.testPasses) return;
+    const note = `auto_apply allows ${remedyClass} up to ${mostRows} rows`;
+    await this.desk.decideByRule({ action: 'approve', proposal: sha256, failure: failure.id, note }, 'auto_apply');
+  }
+
+  private async askAdviser(failure: Failure): Promise<Proposal | null> {
+    try {
+      return await advise.executeWithOptions({ summary: `${this.input.partition} · advice` }, [this.input, failure]);
+    } catch (error) {
+      log.warn('the adviser could not help', { reason: stepFailureOf(error).message });
+      return null;
+    }
+  }
+
+  /** Reminds people until the time is up, then decides. */
+  private async decideWithin(failure: Failure, { timeMs, action, remindMs }: DecideWithin): Promise<void> {
+    const end = Date.now() + timeMs;
+    for (let left = timeMs; left > 0; left = end - Date.now()) {
+      await sleep(Math.min(left, remindMs ?? left), { summary: `decides ${action} at ${new Date(end).toISOString()}` });
+      if (Date.now() >= end || !this.rendered?.notifies) continue;
+      await this.tell('reminder', failure, String(Math.floor(Date.now() / (remindMs ?? timeMs))));
+    }
+    const note = `nobody decided within ${timeMs / 1000} s`;
+    await this.desk.decideByRule({ action, failure: failure.id, note }, 'decide_within');
+  }
+
+  /** A partition that had waited is done: told once for each incident. */
+  async tellFixed(): Promise<void> {
+    const healed = this.record.lastHealed;
+    if (healed !== null && this.rendered?.notifies) await this.tell('fixed', healed, healed.fingerprint);
+  }
+
+  private tell(event: 'waiting' | 'reminder' | 'fixed', failure: Failure, occasion: string): Promise<void> {
+    const pipeline = variantName(this.input.pipeline, this.input.vars);
+    return tell({ event, pipeline, partitions: [this.record.notice(failure)], backfill: null }, occasion);
+  }
+
+  private endAt(stepId: string, ending: 'succeeded' | Exclude<AfterAnswer, 'retry' | 'afterFix'>): StepEnding {
     switch (ending) {
       case 'succeeded':
       case 'fixed':
@@ -242,4 +342,8 @@ class PartitionRun {
         return 'abort';
     }
   }
+}
+
+function loggingUnlessCancelled(error: unknown): void {
+  if (!isCancellation(error)) log.error('something around a waiting failure went wrong', { error: String(error) });
 }

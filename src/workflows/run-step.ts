@@ -7,7 +7,9 @@ import {
   proxyLocalActivities,
 } from '@temporalio/workflow';
 import type {
+  FixActivities,
   LedgerActivities,
+  NoticeActivities,
   PlanningActivities,
   StepActivities,
   WorkflowActivities,
@@ -45,6 +47,27 @@ export const { awaitWorkflow } = proxyActivities<WorkflowActivities>({
   retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
 });
 
+/** Someone waits for the answer: an outage is told to them soon, rather than waited for. */
+export const { prepareFix, rehearseProposal, findCanary } = proxyActivities<FixActivities>({
+  startToCloseTimeout: '5 minutes',
+  heartbeatTimeout: LOST_WORKER,
+  retry: { initialInterval: '1 second', maximumAttempts: 4 },
+});
+
+/** Nobody waits for the adviser: a person can decide without it at any time. */
+export const { advise } = proxyActivities<FixActivities>({
+  startToCloseTimeout: '10 minutes',
+  heartbeatTimeout: LOST_WORKER,
+  retry: { initialInterval: '1 second', maximumInterval: '1 minute', maximumAttempts: 10 },
+});
+
+/** About a day of trying; then whoever does not listen is given up. */
+export const { notify } = proxyActivities<NoticeActivities>({
+  startToCloseTimeout: '2 minutes',
+  scheduleToCloseTimeout: '1 day',
+  retry: { initialInterval: '1 second', maximumInterval: '10 minutes' },
+});
+
 /** Beyond the step's own time limit, which the activity enforces: for a worker that can no longer enforce it. */
 const TIMEOUT_GRACE_MS = 60_000;
 
@@ -77,5 +100,5 @@ export function stepFailureOf(error: unknown): StepFailure {
 }
 
 export function plainFailure(kind: FailureKind, message: string): StepFailure {
-  return { kind, tests: [], message, tail: '', log: null, exitCode: null };
+  return { kind, tests: [], message, tail: '', log: null, evidence: null, exitCode: null };
 }

@@ -25,7 +25,10 @@ const MOST_JOB_IDS = 100;
  * tests, and before what another try may heal, unless all of it is of that sort.
  */
 export function dbtFailure({ results }: RunResults, exitCode: number | null): StepError | null {
-  const broken = results.filter(({ status }) => BROKEN.has(status));
+  // dbt lists them as its threads end; the same failure has to read the same on every day.
+  const broken = results
+    .filter(({ status }) => BROKEN.has(status))
+    .sort((a, b) => (a.unique_id < b.unique_id ? -1 : 1));
   if (broken.length === 0) return null;
   const models = broken.filter((result) => !isTest(result));
   const kinds = models.map(({ message }) => kindOfText(message ?? ''));
