@@ -2,11 +2,14 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
 import { cancelBackfill } from '../../src/client/start.js';
+import type { Proposal, ProposalInput } from '../../src/contracts/fix.js';
+import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { until } from '../stack/fixtures/processes.js';
 import { type CommandPipeline, type CommandStack, failureOf, startCommandStack } from '../support/command-pipelines.js';
 import { type EarlyServer, startEarlyServer } from '../support/early-server.js';
 import { clearHistories, saveHistory } from './histories.js';
 
+const PROJECT = 'dayfill-local';
 const [D16, D17, D18] = ['2025-07-16', '2025-07-17', '2025-07-18'] as const;
 const THREE_DAYS = { from: D16, to: D18 };
 /** More events than a backfill of three days has, and fewer than one of a dozen. */
@@ -110,6 +113,54 @@ test('a day whose pipeline file was broken', async () => {
   pipeline.write(good);
   await pipeline.resolve(D17, { action: 'retry' });
   await save('day-of-a-broken-file', pipeline.day(D17));
+});
+
+test('days healed by a fix, a proposal, and what stands for all alike, with people told of it', async () => {
+  const bigquery = bigQueryClients(commands.stack.config())(PROJECT);
+  await bigquery.createDataset('shop', { location: 'US' });
+  await bigquery.query('create table shop.orders (day date, id int64) partition by day');
+  const pipeline = commands.pipeline('proposed', {
+    vars: { project_id: PROJECT, location: 'US' },
+    fixes: { datasets: ['shop'] },
+    allow_ad_hoc_sql: true,
+    notify: [{ webhook: 'NEVER_SET_HOOK' }],
+  });
+  const steps = [{ ...pipeline.step('crm'), after_fix: [pipeline.work('rebuild')] }, pipeline.step('identity')];
+  pipeline.write(pipeline.text({ steps }));
+  for (const day of [D16, D17, D18]) pipeline.break(`${day}.crm`);
+  await pipeline.start(THREE_DAYS);
+  const first = await pipeline.waiting(D16);
+  const sql = 'insert into shop.orders (day, id) values (@partition, 1)';
+  const propose = (text: string) =>
+    pipeline.day(D16).executeUpdate<Proposal, [ProposalInput]>('propose', { args: [{ failure: first.id, sql: text }] });
+  await propose(`${sql} `);
+  await pipeline.resolve(D16, { action: 'reject', note: 'not so' });
+  const { sha256 } = await propose(sql);
+  await pipeline.resolve(D16, { action: 'approve', proposal: sha256, failure: first.id });
+  const { fingerprint } = await pipeline.waiting(D17);
+  await pipeline.backfill().executeUpdate('resolveAlike', { args: [{ fingerprint }] });
+  await save('backfill-with-a-standing-decision', pipeline.backfill());
+  await save('day-of-an-approved-proposal', pipeline.day(D16));
+  await save('day-of-a-standing-decision', pipeline.day(D18));
+  const row = (await pipeline.rows()).find(({ partition, status }) => partition === D18 && status === 'fixed')!;
+  expect(row.decisions).toMatchObject([{ way: 'all_alike', action: 'approve', sha256 }]);
+});
+
+test('a day that a rule decided on, after a fix that failed', async () => {
+  const pipeline = commands.pipeline('late', {
+    vars: { project_id: PROJECT, location: 'US' },
+    fixes: { datasets: ['shop'], max_rows: 1 },
+    allow_ad_hoc_sql: true,
+    decide_within: { time: '4s', action: 'skip', remind_every: '1s' },
+    notify: [{ webhook: 'NEVER_SET_HOOK' }],
+  });
+  pipeline.break(`${D16}.crm`);
+  await pipeline.start({ partitions: [D16] });
+  const { id: failure } = await pipeline.waiting(D16);
+  const sql = 'insert into shop.orders (day, id) select @partition, id from unnest([1, 2]) as id';
+  await pipeline.resolve(D16, { action: 'fix', sql, failure });
+  await save('day-of-decide-within', pipeline.day(D16));
+  await save('backfill-of-decide-within', pipeline.backfill());
 });
 
 test('days that waited for a lock', async () => {

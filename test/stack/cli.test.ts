@@ -118,8 +118,8 @@ describe('bad input is refused in one sentence', () => {
     [['show', 'good', '../..'], /is not a partition of good/],
     [['status', 'good~" OR "1"="1'], /is not the name of a pipeline/],
     [['ledger', 'good', '--from', "'"], /is not a date/],
-    [['resolve', 'good', '2025-07-01', 'frobnicate'], /use retry, skip-step, skip, abort/],
-    [['resolve', 'good', '2025-07-01', 'fix', 'fixes/x.sql'], /not yet possible/],
+    [['resolve', 'good', '2025-07-01', 'frobnicate'], /use retry, fix, approve, reject, skip-step, skip, abort/],
+    [['resolve', 'good', '2025-07-01', 'fix', 'fixes/x.sql'], /no SQL file fixes\/x\.sql in fixes\/ of good/],
     [['cancel', 'good', '--now', '--drain'], /cannot be used with/],
     [['pause', 'nowhere'], /no pipeline "nowhere"/],
   ];
@@ -246,7 +246,9 @@ describe('a backfill', () => {
     expect(Object.keys(status.partitions[0]!.failure!)).toEqual([
       ...['id', 'fingerprint', 'kind', 'tests', 'message', 'log'],
     ]);
-    expect(Object.keys(shown)).toEqual(['pipeline', 'partition', 'status', 'steps', 'proposal']);
+    expect(Object.keys(shown)).toEqual([
+      ...['pipeline', 'partition', 'status', 'steps', 'proposal', 'advising', 'decidesAt', 'decisions'],
+    ]);
     for (const step of shown.steps) {
       expect(Object.keys(step)).toEqual(['id', 'status', 'attempts', 'remedies', 'durationMs', 'failure', 'log']);
     }
@@ -329,7 +331,7 @@ describe('help', () => {
     const { stdout } = await cli.run(['--help']);
     const names = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name]) => name!);
     expect(names).toEqual(expect.arrayContaining(['run', 'status', 'resolve', 'doctor', 'worker']));
-    const shipped = names.filter((name) => !['help', 'dayfill', 'schedule', 'serve'].includes(name));
+    const shipped = names.filter((name) => !['help', 'dayfill', 'schedule'].includes(name));
     await inParallel([...new Set(shipped)], async (name) => {
       const help = await cli.run(['help', name]);
       expect({ name, code: help.code, stdout: help.stdout }).toEqual({

@@ -22,8 +22,8 @@ import { until } from './fixtures/processes.js';
 const PATIENCE_MS = 180_000;
 const DEDUPE = 'fixes/fix_unique_talbots_raw_extraction_conversion_unique_key.sql';
 /** Some seconds of work for the warehouse. */
-const SLOW_STATEMENT = `select sum(mod(a * b, 7))
-from unnest(generate_array(1, 30000)) as a, unnest(generate_array(1, 30000)) as b;`;
+const SLOW_CONDITION = `(select sum(mod(a * b, 7))
+from unnest(generate_array(1, 30000)) as a, unnest(generate_array(1, 30000)) as b) is not null`;
 /** `held` says in the file `trace` that it began, and ends when there is a file `go-<step>-<partition>`. */
 const HELD_PIPELINE = `
 pipeline: held
@@ -147,7 +147,8 @@ describe('a backfill of two days that need fixes, crash after crash', () => {
     const fix = path.join(folder, 'pipelines/talbots', DEDUPE);
     const sql = readFileSync(fix, 'utf8');
     // In the middle of the transaction, so that a fix can be caught at work.
-    writeFileSync(fix, sql.replace('\ndelete from', `\n${SLOW_STATEMENT}\n\ndelete from`));
+    const [first = '', ...rest] = sql.split('    and source_line in');
+    writeFileSync(fix, [`${first}    and ${SLOW_CONDITION}\n`, ...rest].join('    and source_line in'));
     disturbedSince = Date.now();
     followed = dayfill(stack, 'run', 'talbots', ...DAYS, '--force');
   }, PATIENCE_MS);
@@ -180,16 +181,14 @@ describe('a backfill of two days that need fixes, crash after crash', () => {
 
   const fixJobs = async () => (await jobs()).filter(({ id }) => id!.startsWith('dayfill-'));
 
-  /** Until the warehouse works on the first model of identity resolution; heartbeats are too slow to catch it at that. */
+  /** Until the warehouse works on the script of identity resolution; heartbeats are too slow to catch it at that. */
   const identityIsBuilt = (day: string) =>
     until(
       `identity resolution of ${day} is being built`,
       async () =>
         (await jobs()).some(({ metadata: { configuration } }) => {
           const { dayfill_partition: partition, dayfill_step: step } = configuration.labels ?? {};
-          return (
-            partition === day && step === 'identity' && configuration.query?.query.includes('conversion_component')
-          );
+          return partition === day && step === 'identity' && configuration.query?.query.includes('cc_graph');
         }),
       PATIENCE_MS,
     );
@@ -213,15 +212,16 @@ describe('a backfill of two days that need fixes, crash after crash', () => {
     async () => {
       const running = await until(
         'the fix runs',
-        async () => (await fixJobs()).find(({ metadata }) => metadata.status.state !== 'DONE'),
+        async () =>
+          (await fixJobs()).find(({ id, metadata }) => id!.includes('-change-') && metadata.status.state !== 'DONE'),
         PATIENCE_MS,
       );
       expect(running.id).toContain('dedupe-conversion-key');
       await crash(['worker']);
       await ended(FIRST, 2);
       const [, fix] = await activitiesOf(FIRST);
-      expect(fix).toEqual({ type: 'bigquery/query', attempt: 2, ended: 'completed' });
-      const since = await fixJobs();
+      expect(fix).toEqual({ type: 'bigquery/fix', attempt: 2, ended: 'completed' });
+      const since = (await fixJobs()).filter(({ id }) => id!.includes('-change-'));
       expect(since.map(({ id }) => id)).toEqual([running.id]);
       expect(since[0]!.metadata.status).toMatchObject({ state: 'DONE' });
       expect(since[0]!.metadata.status.errorResult).toBeUndefined();
@@ -279,7 +279,7 @@ describe('a backfill of two days that need fixes, crash after crash', () => {
       expect(await activitiesOf('backfill/talbots')).toEqual([{ type: 'plan', attempt: 1, ended: 'completed' }]);
       expect(await activitiesOf(FIRST)).toEqual([
         { type: 'dagster/job', attempt: 2, ended: 'failed' },
-        { type: 'bigquery/query', attempt: 2, ended: 'completed' },
+        { type: 'bigquery/fix', attempt: 2, ended: 'completed' },
         { type: 'dbt/build', attempt: 1, ended: 'completed' },
         { type: 'dbt/build', attempt: 2, ended: 'completed' },
         { type: 'recordLedger', attempt: 1, ended: 'completed' },
@@ -287,14 +287,15 @@ describe('a backfill of two days that need fixes, crash after crash', () => {
       expect(await activitiesOf(SECOND)).toEqual([
         { type: 'dagster/job', attempt: again, ended: 'completed' },
         { type: 'dbt/build', attempt: 2, ended: 'failed' },
-        { type: 'bigquery/query', attempt: 1, ended: 'completed' },
+        { type: 'bigquery/fix', attempt: 1, ended: 'completed' },
         { type: 'dbt/build', attempt: 1, ended: 'completed' },
         { type: 'recordLedger', attempt: 1, ended: 'completed' },
       ]);
-      const fixes = (await fixJobs()).map(({ id }) => id!.replace(/-[0-9a-f]{8}-\d+$/, ''));
+      const fixes = (await fixJobs()).map(({ id }) => id!.replace(/-[0-9a-f]{8}-/, '-'));
+      const parts = ['backup-0', 'change-0', 'setup-0'];
       expect(fixes.sort()).toEqual([
-        'dayfill-talbots-2025-07-17-crm-dedupe-conversion-key-1',
-        'dayfill-talbots-2025-07-19-identity-restore-conversion-ids-1',
+        ...parts.map((part) => `dayfill-talbots-2025-07-17-crm-dedupe-conversion-key-1-${part}`),
+        ...parts.map((part) => `dayfill-talbots-2025-07-19-identity-restore-conversion-ids-1-${part}`),
       ]);
       expect(await talbotsTables(stack)).toEqual(undisturbed);
       const { rows } = await dayfillJson(stack, 'ledger', 'talbots');

@@ -354,6 +354,35 @@ describe('streaming', () => {
     });
     expect(await count('probe.ledger')).toBe(before);
   });
+
+  test('columns are added to a table with rows, in records too, and nothing else about it can be changed', async () => {
+    const grown = bigquery.dataset('probe').table('grown');
+    const day = { name: 'day', type: 'STRING' };
+    const steps = (...fields: object[]) => ({ name: 'steps', type: 'RECORD', mode: 'REPEATED', fields });
+    const id = { name: 'id', type: 'STRING' };
+    await bigquery.dataset('probe').createTable('grown', { schema: [day, steps(id)] });
+    await rows('create view probe.grown_view as select * from probe.grown');
+    await grown.insert([{ day: 'old', steps: [{ id: 'crm' }] }]);
+    const cost = { name: 'cost', type: 'RECORD', fields: [{ name: 'bytes', type: 'INTEGER' }] };
+    const fields = [{ name: 'tags', type: 'STRING', mode: 'REPEATED' }, day, steps(cost, id)];
+    await grown.setMetadata({ schema: { fields } });
+    await grown.setMetadata({ schema: { fields } });
+    await grown.insert([{ day: 'new', steps: [{ id: 'crm', cost: { bytes: 1 } }], tags: ['a'] }]);
+    const kept = [
+      { day: 'new', steps: [{ id: 'crm', cost: { bytes: 1 } }], tags: ['a'] },
+      { day: 'old', steps: [{ id: 'crm', cost: null }], tags: [] },
+    ];
+    expect(await rows('select * from probe.grown order by day')).toEqual(kept);
+    expect(await rows('select * from probe.grown_view order by day')).toEqual(kept);
+    for (const refused of [
+      [day, steps(id)],
+      [{ ...day, type: 'INTEGER' }, ...fields.filter((field) => field !== day)],
+      [...fields, { name: 'more', type: 'STRING', mode: 'REQUIRED' }],
+    ]) {
+      await expect(grown.setMetadata({ schema: { fields: refused } })).rejects.toMatchObject({ code: 400 });
+    }
+    expect(await rows('select * from probe.grown order by day')).toEqual(kept);
+  });
 });
 
 describe('storage', () => {

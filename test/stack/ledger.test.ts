@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BigQuery } from '@google-cloud/bigquery';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadConfig } from '../../src/config.js';
 import type { LedgerRow } from '../../src/contracts/ledger.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { openLedger } from '../../src/warehouse/ledger.js';
-import { LEDGER_COLUMNS } from '../../src/warehouse/ledger-schema.js';
+import { type Column, LEDGER_COLUMNS } from '../../src/warehouse/ledger-schema.js';
 import { type BigQueryEmulator, startBigQuery } from './fixtures/bigquery-emulator.js';
 
 let directory: string;
@@ -60,6 +60,7 @@ function row(partition: string, changes: Partial<LedgerRow> = {}): LedgerRow {
           message: awkward,
           tail: '',
           log: null,
+          evidence: 'runs-data/talbots/2025-07-17/crm.json',
           exitCode: 1,
         },
         log: 'logs/x.log',
@@ -72,8 +73,9 @@ function row(partition: string, changes: Partial<LedgerRow> = {}): LedgerRow {
     ],
     decisions: [
       {
-        ...{ action: 'retry', failure: 'abc-1', step: 'crm', note: awkward, decidedBy: null },
-        decidedAt: '2025-07-20T01:02:30.000Z',
+        ...{ action: 'retry', failure: 'abc-1', fingerprint: 'f00', step: 'crm', note: awkward, decidedBy: null },
+        ...{ decidedAt: '2025-07-20T01:02:30.000Z', way: 'person', sql: awkward, sha256: 'abc', file: null },
+        afterwards: 'retry',
       },
     ],
     ...changes,
@@ -135,4 +137,104 @@ test('every column is described, in the table itself', async () => {
   const names = (fields: { name: string; description?: string }[]) => fields.map(({ name }) => name);
   expect(names(schema.fields)).toEqual(names(LEDGER_COLUMNS));
   expect(LEDGER_COLUMNS.every(({ description }) => description.length > 0)).toBe(true);
+});
+
+describe('a table that an older version made', () => {
+  /** What was added to the ledger since its first version. */
+  const NEWER = [
+    'steps.failure.evidence',
+    ...['fingerprint', 'way', 'sql', 'sha256', 'file', 'afterwards'].map((name) => `decisions.${name}`),
+  ];
+
+  function olderColumns(columns: Column[], place = ''): Column[] {
+    return columns
+      .filter(({ name }) => !NEWER.includes(place + name))
+      .map((column) =>
+        column.fields === undefined
+          ? column
+          : { ...column, fields: olderColumns(column.fields, `${place}${column.name}.`) },
+      );
+  }
+
+  const older = row('2025-07-16');
+  const { evidence: _, ...failure } = older.steps[0]!.failure!;
+  const { action, failure: answered, step, note, decidedBy, decidedAt } = older.decisions[0]!;
+  const asRead: LedgerRow = {
+    ...older,
+    steps: [{ ...older.steps[0]!, failure: { ...failure, evidence: null } }, older.steps[1]!],
+    decisions: [
+      {
+        ...{ action, failure: answered, step, note, decidedBy, decidedAt },
+        ...{ fingerprint: null, way: null, sql: null, sha256: null, file: null, afterwards: null },
+      } as unknown as LedgerRow['decisions'][number],
+    ],
+  };
+
+  async function makeOlder(dataset: string): Promise<void> {
+    await bigquery.createDataset(dataset);
+    const table = bigquery.dataset(dataset).table('ledger');
+    await table.create({ schema: { fields: olderColumns(LEDGER_COLUMNS) } });
+    const query = `select * from \`ledger-test.${dataset}.ledger\`
+      qualify row_number() over (partition by pipeline, partition order by recorded_at desc, sequence desc) = 1`;
+    await bigquery.dataset(dataset).createTable('latest_partitions', { view: { query, useLegacySql: false } });
+    const counts = [
+      { name: 'loaded', value: 2_000_000_000_000 },
+      { name: 'ratio', value: 0.25 },
+    ];
+    const { exitCode, ...plain } = failure;
+    await table.insert(
+      [
+        {
+          insertId: 'older',
+          json: {
+            ...{ pipeline: 'talbots', partition: older.partition, partition_start: older.partition },
+            ...{ partition_end: older.partition, status: 'fixed', workflow_id: older.workflowId, run_id: older.runId },
+            ...{ sequence: 1, started_at: older.startedAt, recorded_at: older.recordedAt },
+            ...{ source_as_of: older.sourceAsOf, reason: older.reason },
+            steps: older.steps.map((outcome, index) => ({
+              ...{ id: outcome.id, status: outcome.status, attempts: outcome.attempts, remedies: outcome.remedies },
+              ...{ duration_ms: outcome.durationMs, counts: index === 0 ? counts : [], job_ids: outcome.jobIds },
+              ...{ bytes_billed: outcome.bytesBilled, log: outcome.log },
+              failure: index === 0 ? { ...plain, exit_code: exitCode } : null,
+              state: outcome.state === null ? null : JSON.stringify(outcome.state),
+            })),
+            decisions: [{ action, failure: answered, step, note, decided_by: decidedBy, decided_at: decidedAt }],
+          },
+        },
+      ],
+      { raw: true },
+    );
+  }
+
+  test('is read with null for what it lacks', async () => {
+    await makeOlder('older_read');
+    expect(await openLedger(bigquery, 'older_read', 'US').rows('talbots')).toEqual([asRead]);
+  });
+
+  test('gets the columns that it lacks from the first row that needs them, once, and keeps its own', async () => {
+    await makeOlder('older_grown');
+    const table = bigquery.dataset('older_grown').table('ledger');
+    const [{ schema }] = await table.getMetadata();
+    await table.setMetadata({ schema: { fields: [...schema.fields, { name: 'of_a_newer_version', type: 'STRING' }] } });
+    const [one, other] = [openLedger(bigquery, 'older_grown', 'US'), openLedger(bigquery, 'older_grown', 'US')];
+    await Promise.all([one.append(row('2025-07-17')), other.append(row('2025-07-18'))]);
+    const all = [asRead, row('2025-07-17'), row('2025-07-18')];
+    expect(await one.rows('talbots')).toMatchObject(all);
+    expect([...(await one.latest('talbots')).values()]).toMatchObject(all);
+    const [{ schema: grown }] = await table.getMetadata();
+    expect(grown.fields.map(({ name }: Column) => name)).toContain('of_a_newer_version');
+  });
+
+  test('is not yet taken for grown where BigQuery still refuses its new columns', async () => {
+    const ledger = openLedger(bigquery, 'older_again', 'US');
+    await ledger.append(row('2025-07-16'));
+    await bigquery.dataset('older_again').table('ledger').delete();
+    await bigquery
+      .dataset('older_again')
+      .table('ledger')
+      .create({ schema: { fields: olderColumns(LEDGER_COLUMNS) } });
+    await expect(ledger.append(row('2025-07-17'))).rejects.toThrow('new columns of the ledger');
+    await ledger.append(row('2025-07-17'));
+    expect(await ledger.rows('talbots')).toEqual([row('2025-07-17')]);
+  });
 });

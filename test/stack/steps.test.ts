@@ -173,6 +173,7 @@ describe('command', () => {
     const { failure, error } = await bash('echo "customer +14155550123 is unknown" >&2; echo; exit 3');
     expect(error).toMatchObject({ type: 'exit_code', nonRetryable: true });
     expect(failure).toEqual({
+      evidence: null,
       kind: 'exit_code',
       tests: [],
       message: 'bash ended with exit code 3. Its last line: customer <phone> is unknown',
@@ -457,7 +458,7 @@ describe('dagster/job', () => {
   });
 
   test.each([
-    ['fail_tests_job', 'test_failure', ['unique_a', 'not_null_b'], /Failure in test unique_a/],
+    ['fail_tests_job', 'test_failure', ['not_null_b', 'unique_a'], /Failure in test unique_a/],
     ['fail_sql_job', 'sql_error', [], /Unrecognized name: nope at \[3:5\]/],
     ['fail_network_job', 'transient', [], /Connection reset/],
     ['die_job', 'step_error', [], /exit code 7 before it had a result/],

@@ -83,7 +83,7 @@ test('the warehouse holds each conversion once, and identity resolution holds ev
   const [identity] = await query(
     stack,
     `select count(*) as n, count(distinct p.conversion_id) as ids, count(person_id) as with_person,
-       (select sum(conversions) from talbots_identity.persons) as of_persons
+       (select sum(events) from talbots_identity.persons) as of_persons
      from talbots_crm.conversions as c left join talbots_identity.conversion_persons as p using (conversion_id)`,
   );
   expect(identity).toEqual({ n: total, ids: total, with_person: total, of_persons: total });
@@ -116,14 +116,17 @@ test('the ledger has one complete row for each day', async () => {
   }
   const [, , , fixed] = rows;
   const fixes = fixed.steps[1].jobIds.filter((id: string) => id.startsWith('dayfill-'));
-  expect(fixes).toEqual([expect.stringContaining('restore-conversion-ids')]);
+  expect(fixes.map((id: string) => id.split('-').at(-2))).toEqual(['setup', 'backup', 'change']);
+  expect(fixes[0]).toContain('restore-conversion-ids');
 });
 
 test('the log of a fix keeps the SQL as it ran', () => {
   const folder = path.join(stack.stateDir, 'logs/talbots/2025-07-17');
   const logs = readdirSync(folder).filter((name) => name.includes('dedupe-conversion-key.1'));
   expect(logs).toHaveLength(1);
-  expect(readFileSync(path.join(folder, logs[0]!), 'utf8')).toContain('delete from `talbots_landing.conversion`');
+  expect(readFileSync(path.join(folder, logs[0]!), 'utf8')).toMatch(
+    /delete from `[a-z-]+\.talbots_landing\.conversion`/,
+  );
 });
 
 test('the same again runs nothing and says why', async () => {

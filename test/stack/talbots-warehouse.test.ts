@@ -22,9 +22,25 @@ const TABLES = [
   'talbots_landing.conversion_duplicate',
   'talbots_crm.talbots_raw_extraction_conversion',
   'talbots_crm.conversions',
-  'talbots_identity.restored_conversion',
   'talbots_identity.conversion_persons',
+  'talbots_identity.entity_merges',
+  'talbots_identity.events',
+  'talbots_identity.identity_quality',
+  'talbots_identity.identity_suspects',
+  'talbots_identity.junk_identifiers',
+  'talbots_identity.junk_person_identifiers',
+  'talbots_identity.person_edges',
+  'talbots_identity.person_identifiers',
+  'talbots_identity.person_nodes',
+  'talbots_identity.person_traits',
   'talbots_identity.persons',
+  'talbots_identity.resolved_person_identifiers',
+  'talbots_identity.resolved_person_traits',
+  'talbots_identity.restored_conversion',
+  'talbots_identity.talbots_conversions_raw',
+  'talbots_identity.talbots_events',
+  'talbots_identity.talbots_person_identifiers',
+  'talbots_identity.talbots_person_traits',
 ];
 
 const warehouse = path.resolve('warehouse');
@@ -184,10 +200,13 @@ async function applyFix(name: string, day: string): Promise<void> {
   await query(sql, { partition: BigQuery.date(day) });
 }
 
-/** Every row of every table as text, in an order of its own. */
+/** Every row of every table as text, in an order of its own; without when it was built, where each build makes it anew. */
 async function contents(): Promise<Record<string, string[]>> {
   const entries = TABLES.map(async (table) => {
-    const rows = await query(`select to_json_string(t) as line from \`${table}\` as t order by 1`);
+    const columns = table.startsWith('talbots_identity.identity_') ? '* except (_ingested_at)' : '*';
+    const rows = await query(
+      `select to_json_string(t) as line from (select ${columns} from \`${table}\`) as t order by 1`,
+    );
     return [table, rows.map((row) => row.line)] as const;
   });
   return Object.fromEntries(await Promise.all(entries));
@@ -202,7 +221,7 @@ const conversionsOn = async (day: string) =>
     )
   )[0];
 
-const PASSED = /Done\. PASS=7 WARN=0 ERROR=0 SKIP=0/;
+const PASSED = /Done\. PASS=\d+ WARN=0 ERROR=0 SKIP=0/;
 
 describe('sample files', () => {
   test('the same seed gives the same bytes, whatever the range; another seed gives others', async () => {
@@ -317,7 +336,11 @@ describe('days, in order', () => {
     );
     expect(untidy[0].n).toBe(0);
     const [jobs] = await bigquery.getJobs({ maxResults: 100 });
-    const labels = await Promise.all(jobs.map(async (job) => (await job.getMetadata())[0].configuration.labels));
+    const made = await Promise.all(jobs.map(async (job) => (await job.getMetadata())[0].configuration));
+    // dbt labels its queries, and not the load job of a seed, which replaces the table as a whole and may as well run twice.
+    const labels = made
+      .filter(({ load }) => load?.destinationTable?.tableId !== 'junk_identifiers')
+      .map((job) => job.labels);
     expect(jobs.length).toBeGreaterThan(10);
     expect(labels.filter((found) => found?.dayfill_run !== LABELS.dayfill_run)).toHaveLength(queriesOfThisTest);
   }, 120_000);
@@ -429,9 +452,7 @@ describe('days, in order', () => {
         )
         .join(' union all '),
     );
-    expect(tables.map((table) => table.name).sort()).toEqual(
-      [...TABLES, 'talbots_identity.conversion_component'].sort(),
-    );
+    expect(tables.map((table) => table.name).sort()).toEqual([...TABLES].sort());
   }, 120_000);
 });
 

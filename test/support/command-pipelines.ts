@@ -89,6 +89,11 @@ export class CommandPipeline {
     return { id, ...commandStep(this.dir, id), ...more };
   }
 
+  /** What runs beside a step, such as after a fix: it can be held, broken and mended in the same way. */
+  work(id: string): Record<string, unknown> {
+    return commandStep(this.dir, id);
+  }
+
   /** A remedy whose run mends the step, unless it is broken itself as `<partition>.<id>`. */
   remedy(id: string, mends: string, more: Record<string, unknown> = {}): Record<string, unknown> {
     return { id, when: { exit_code: 7 }, run: [commandStep(this.dir, id, mends)], then: 'retry', ...more };

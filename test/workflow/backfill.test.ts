@@ -118,13 +118,13 @@ test('a failed step is shown on the parent and on the day, with the exact answer
   expect(progress.live[D17]).toEqual({
     status: 'waiting',
     step: 'crm',
-    failure: { id: failure.id, message: failure.message },
+    failure: { id: failure.id, message: failure.message, fingerprint: failure.fingerprint },
   });
   const parentDetails = await currentDetails(handle);
   expect(parentDetails).toContain('**1 of 3** partitions done; backfill **waiting**');
   expect(parentDetails).toContain('[2025-07-17](/namespaces/{namespace}/workflows/shown%2F2025-07-17) at `crm`');
   const dayDetails = await currentDetails(pipeline.day(D17));
-  expect(dayDetails).toContain('Step `crm` failed (exit_code)');
+  expect(dayDetails).toContain('Step `crm` failed (exit_code, fingerprint `' + failure.fingerprint + '`)');
   expect(dayDetails).toContain('found the source locked by nobody');
   for (const action of ['retry', 'skipStep', 'skip', 'abort']) {
     expect(dayDetails).toContain(`{"action":"${action}","failure":"${failure.id}"}`);

@@ -31,7 +31,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--project", default="talbots-og-map-dev", help="project that owns the bucket (default talbots-og-map-dev)")
     parser.add_argument("--prefix", default="conversions", help="folder inside the bucket or DIR (default conversions)")
     parser.add_argument("--seed", default="talbots", help="another seed gives other files (default talbots)")
-    parser.add_argument("--unknown-defect", type=_day, action="append", default=[], metavar="DAY", help="three rows in a currency nobody knows: a failing test without a remedy")
+    parser.add_argument("--unknown-defect", type=_day, action="append", default=[], metavar="DAY", help="three rows in a currency nobody knows, a failing test without a remedy; like the flags below any number of times")
     parser.add_argument("--late", type=_day, action="append", default=[], metavar="DAY", help="leave the day out for now; the same command without the flag delivers it")
     parser.add_argument("--missing", type=_day, action="append", default=[], metavar="DAY", help="the day has no file; one delivered before is removed")
     parser.add_argument("--empty", type=_day, action="append", default=[], metavar="DAY", help="the day's file holds nothing at all")

@@ -29,11 +29,18 @@ describe('why a build did not succeed', () => {
     );
     expect(failure).toMatchObject({
       kind: 'test_failure',
-      tests: ['unique_key', 'broken', 'keeps_the_latest'],
+      tests: ['broken', 'unique_key', 'keeps_the_latest'],
       exitCode: 1,
     });
     expect(failure?.message).toContain('Failure in test unique_key: Got 2 results');
     expect(failure?.message).not.toContain('compiled code');
+  });
+
+  test('the same failure reads the same, in whatever order the threads of dbt ended', () => {
+    const failing = [dataTest('a', 'fail', 'Got 1 result'), dataTest('b', 'fail', 'Got 1 result')];
+    const { message, tests } = dbtFailure(results(...failing), 1)!;
+    expect(dbtFailure(results(...failing.reverse()), 1)).toMatchObject({ tests, message });
+    expect(tests).toEqual(['a', 'b']);
   });
 
   test('the error of a model comes before failing tests, and keeps its position', () => {

@@ -30,6 +30,9 @@ describe('a setting that cannot be used names its variable and what was expected
     ['DAYFILL_LOG_LEVEL', 'loud', /debug, info, warn or error/],
     ['DAYFILL_MAX_STEPS', '0', /a whole number from 1 to 1000/],
     ['DAYFILL_MAX_STEPS', '2.5', /a whole number from 1 to 1000/],
+    ['DAYFILL_ADVISER', 'oracle', /rules or model/],
+    ['DAYFILL_ADVISER_MODEL', 'claude', /anthropic\/<model> or openai\/<model>/],
+    ['DAYFILL_ADVISER_URL', 'proxy', /a URL such as/],
     ['DAYFILL_MAX_STEPS', 'many', /a whole number from 1 to 1000/],
   ])('%s=%s', (name, value, expected) => {
     const message = refused({ [name]: value });

@@ -2,12 +2,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { ENVIRONMENT_VARIABLES, loadConfig } from '../../../src/config.js';
 import { backfillInputSchema } from '../../../src/contracts/backfill.js';
-import { decisionSchema } from '../../../src/contracts/decision.js';
+import { alikeSchema, decisionSchema } from '../../../src/contracts/decision.js';
 import { backfillId } from '../../../src/contracts/ids.js';
 import { STEP_KINDS } from '../../../src/contracts/step.js';
 import { loadPipeline } from '../../../src/pipeline/load.js';
+import { pipelineSchema } from '../../../src/pipeline/schema.js';
 
 const ROOT = process.cwd();
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
@@ -52,6 +54,32 @@ describe('the documents match the code', () => {
     expect(start).toContain(`-w ${backfillId(input.pipeline)} `);
     const update = lines.find((line) => line.startsWith('temporal workflow update'))!;
     expect(decisionSchema.parse(JSON.parse(/-i '(.*)'/.exec(update)![1]!)).action).toBe('retry');
+  });
+
+  it('gives decisions that the workflows take', () => {
+    const updates = [...read('docs/decisions.md').matchAll(/--name (resolve\w*) -i '(.*)'/g)];
+    const answers = updates.map(([, name, input]) =>
+      (name === 'resolveAlike' ? alikeSchema : decisionSchema).safeParse(JSON.parse(input!)),
+    );
+    expect(answers.map(({ success }) => success)).toEqual([true, true, true, true]);
+  });
+
+  it('shows every key of decisions and fixes as the schema takes it', () => {
+    const fences = ['docs/pipelines.md', 'docs/decisions.md'].flatMap((file) =>
+      [...read(file).matchAll(/```yaml\n((?:fixes|decide_within|notify):[\s\S]*?)```/g)].map((match) => match[1]!),
+    );
+    expect(fences).toHaveLength(3);
+    const { steps } = parse('steps:\n  - id: a\n' + /^ {4}after_fix: .*$/m.exec(read('docs/pipelines.md'))![0]);
+    for (const fence of fences) {
+      const step = { ...steps[0], uses: 'command', with: { run: ['a'] } };
+      const file = { pipeline: 'a', partition: { every: '1d', start: '2025-07-01' }, steps: [step], ...parse(fence) };
+      expect(pipelineSchema.safeParse(file).error).toBeUndefined();
+    }
+    const all = parse(fences.find((fence) => fence.startsWith('fixes:'))!);
+    const keys = ['fixes', 'allow_ad_hoc_sql', 'decide_within', 'notify'] as const;
+    expect(Object.keys(all)).toEqual(keys);
+    expect(Object.keys(all.fixes)).toEqual(Object.keys(pipelineSchema.shape.fixes.unwrap().shape));
+    expect(Object.keys(all.decide_within)).toEqual(Object.keys(pipelineSchema.shape.decide_within.unwrap().shape));
   });
 
   it.each(documents)('%s links only to what is there', (document) => {

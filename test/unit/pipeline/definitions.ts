@@ -14,6 +14,10 @@ export function pipeline(given: Partial<PipelineDefinition> = {}): PipelineDefin
     parallelSafe: false,
     concurrency: 1,
     lock: null,
+    fixes: null,
+    allowAdHocSql: false,
+    decideWithin: null,
+    notify: [],
     steps: [step({ id: 'crm' }), step({ id: 'identity' })],
     ...given,
   };
@@ -30,7 +34,7 @@ export function work(given: Partial<Work> = {}): Work {
 }
 
 export function step(given: Partial<StepDefinition> & { id: string }): StepDefinition {
-  return { ...work(), title: given.id, remedies: [], ...given };
+  return { ...work(), title: given.id, remedies: [], afterFix: [], ...given };
 }
 
 export function remedy(given: Partial<Remedy> & { id: string }): Remedy {
@@ -38,5 +42,14 @@ export function remedy(given: Partial<Remedy> & { id: string }): Remedy {
 }
 
 export function failure(given: Partial<StepFailure> = {}): StepFailure {
-  return { kind: 'test_failure', tests: [], message: '', tail: '', log: null, exitCode: null, ...given };
+  return {
+    kind: 'test_failure',
+    tests: [],
+    message: '',
+    tail: '',
+    log: null,
+    evidence: null,
+    exitCode: null,
+    ...given,
+  };
 }

@@ -129,7 +129,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown key that resembles none',
     '    timeout: 2h',
     '    colour: red',
-    '11:5 steps.0.colour: unknown key "colour"; expected one of id, title, retry, remedies, uses, with, timeout',
+    '11:5 steps.0.colour: unknown key "colour"; expected one of id, title, retry, remedies, after_fix, uses, with, timeout',
   ],
   [
     'an unknown key in with',
@@ -499,6 +499,7 @@ describe('finding pipelines', () => {
     const some = new World();
     some.write('pipelines/b/pipeline.yaml', '');
     some.write('pipelines/a/pipeline.yaml', '');
+    some.write('pipelines/notes.md', 'a plain file is no pipeline');
     expect(listPipelines(some.pipelines)).toEqual(['a', 'b']);
     const load = () => loadPipeline(some.pipelines, 'c', { defaultVenv: some.venv });
     expect(load).toThrow(`${some.pipelines}/c/pipeline.yaml: there is no pipeline "c"; there is a, b`);

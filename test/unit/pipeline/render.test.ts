@@ -25,10 +25,15 @@ describe('a partition', () => {
           with: { run: ['load', '2025-07-16'], success_codes: [0] },
           timeoutMs: 60_000,
           retry: { attempts: 3, initialMs: 30_000 },
+          afterFix: [],
         },
       ],
       onFailure: 'wait',
       lock: 'crm',
+      decideWithin: null,
+      autoApply: {},
+      notifies: false,
+      fixes: false,
       sourceAsOf: NOW,
     });
   });
@@ -166,7 +171,7 @@ describe('a remedy run', () => {
   const definition = pipeline({ steps: [step({ id: 'crm', remedies: [dedupe, restore] })] });
 
   it('has ids and titles that say where its steps belong', () => {
-    const plan = renderRemedyRun(definition, input, 'crm', [dedupe], {}, undefined);
+    const plan = renderRemedyRun(definition, input, 'crm', [dedupe], {}, undefined, null);
     expect(plan).toMatchObject({ ids: ['dedupe'], then: 'continue' });
     expect(plan.run.map(({ id, title }) => [id, title])).toEqual([
       ['crm.dedupe.1', 'dedupe: dedupe.sql'],
@@ -177,12 +182,12 @@ describe('a remedy run', () => {
   });
 
   it('goes on counting when it is applied again, so that its work is not taken for done', () => {
-    const plan = renderRemedyRun(definition, input, 'crm', [dedupe], { dedupe: 2 }, undefined);
+    const plan = renderRemedyRun(definition, input, 'crm', [dedupe], { dedupe: 2 }, undefined, null);
     expect(plan.run.map(({ id }) => id)).toEqual(['crm.dedupe.5', 'crm.dedupe.6']);
   });
 
   it('of several remedies runs them in order, and retries when any of them says so', () => {
-    const plan = renderRemedyRun(definition, input, 'crm', [dedupe, restore], {}, undefined);
+    const plan = renderRemedyRun(definition, input, 'crm', [dedupe, restore], {}, undefined, null);
     expect(plan).toMatchObject({ ids: ['dedupe', 'restore'], then: 'retry' });
     expect(plan.run.map(({ id }) => id)).toEqual(['crm.dedupe.1', 'crm.dedupe.2', 'crm.restore.1']);
   });

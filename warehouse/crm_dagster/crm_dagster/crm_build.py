@@ -53,7 +53,7 @@ def build_crm_day(client: str, project_id: str, partition_key: str, progress: Pr
         elif status == "error":
             failures.append(f"Error in {result.node.resource_type} {result.node.name}: {_first_lines(result.message or '')}")
     if not outcome.success:
-        raise BuildFailed("; ".join(failures) or f"dbt did not build the CRM for {partition_key}.")
+        raise BuildFailed("; ".join(sorted(failures)) or f"dbt did not build the CRM for {partition_key}.")
     return statuses
 
 
