@@ -39,7 +39,7 @@ test('five days: three succeed, two are fixed', async () => {
   expect(report).toMatchObject({ pipeline: 'talbots', state: 'idle', total: 5, counts: { succeeded: 3, fixed: 2 } });
   expect(statusesIn(report)).toEqual(STATUSES);
   expect(exitCode).toBe(0);
-}, 300_000);
+}, 600_000);
 
 test('each fixed day names its remedy and the failure that it healed', async () => {
   const step = (id: string, status: string, remedies: string[], tests: string[]) =>
@@ -147,7 +147,7 @@ test('run again by force, the five days end as they were and change no row', asy
   expect(statusesIn(JSON.parse(stdout))).toEqual(STATUSES_AGAIN);
   expect(exitCode).toBe(0);
   expect(await talbotsTables(stack)).toEqual(tables);
-}, 300_000);
+}, 600_000);
 
 test('a failure that no remedy knows holds the line until it is answered', async () => {
   const run = await dayfill(stack, 'run', 'talbots', '--from', '2025-07-20', '--to', AFTER_DEFECT, '--json');
@@ -187,4 +187,4 @@ test('a failure that no remedy knows holds the line until it is answered', async
       failure: failure.id,
     }),
   ]);
-}, 300_000);
+}, 600_000);

@@ -29,6 +29,7 @@ def install() -> None:
         job_results,
         job_routes,
         logs,
+        parsing,
         requests,
         schema_changes,
         scripts,
@@ -41,6 +42,7 @@ def install() -> None:
 
     for repair in (
         logs,
+        parsing,
         connections,
         time_travel,
         translation,
