@@ -9,7 +9,7 @@ export default {
       { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'es6' } },
     ],
   },
-  testTimeout: 120_000,
+  testTimeout: 240_000,
   reporters: ['default', '<rootDir>/test/closing-line-reporter.cjs'],
   maxWorkers: 2,
 };

@@ -7,7 +7,7 @@ const NEXT_DAY = '2025-07-17';
 let shop: Shop;
 beforeAll(async () => {
   shop = await startShop();
-}, 90_000);
+});
 afterAll(() => shop?.stop());
 
 const ORDERS = '(day date, id string, customer string, channel string, amount numeric, updated_at timestamp)';
@@ -127,7 +127,7 @@ describe('the rules', () => {
     const whole = (id: number) => expect.objectContaining({ id, tags: ['x', 'y'], shape: { a: 1, b: 'b' } });
     expect(await shop.query('select * from shop.nested order by id')).toEqual([whole(1), whole(2)]);
     expect(await shop.query('select * from shop.nested_quarantine')).toEqual([whole(1), whole(1)]);
-  }, 60_000);
+  });
 
   test('the text is the same on every day, with the day of the test as a parameter', async () => {
     const table = await orders(`${DAY} 1 - web 5 10`, `${NEXT_DAY} 1 - web 5 10`, `${NEXT_DAY} 2 - fax 5 10`);
@@ -144,7 +144,7 @@ describe('the rules', () => {
     expect(one!.sha256).toBe(other!.sha256);
     expect(one!.sql).not.toContain('2025');
     expect([one!.rehearsal.rows, other!.rehearsal.rows]).toEqual([1, 1]);
-  }, 60_000);
+  });
 
   test('a chunk of days is healed as one, by the day of a timestamp', async () => {
     await shop.query(
@@ -156,7 +156,7 @@ describe('the rules', () => {
     const { sql, rehearsal } = (await shop.advise(about, { pipeline: 'chunks', partition: '2025-07-13..2025-07-16' }))!;
     expect(rehearsal).toMatchObject({ allowed: true, rows: 2 });
     expect(sql).toContain('partition by timestamp_trunc(`happened_at`, DAY)');
-  }, 60_000);
+  });
 
   test('what a build makes anew is healed at its source, where that has just the rows that fail', async () => {
     const source = await orders(`${DAY} 1 ann web 5 10`, `${DAY} 2 - web 5 10`);
@@ -176,7 +176,7 @@ describe('the rules', () => {
     await shop.query(`insert into \`${source}\` (day, id) values (date '${DAY}', '3')`);
     expect(await shop.advise(about())).toBeNull();
     expect(shop.log.at(-1)!.msg).toMatch(/has 2 rows that offend .*, shop.orders_\d+ has 1/);
-  }, 60_000);
+  });
 
   test('several failing tests make one fix, or none when one of them is past help', async () => {
     const table = await orders(`${DAY} 1 - fax 5 10`, `${DAY} 1 ann web 5 10`, `${DAY} 1 ann web 5 12`);
@@ -196,14 +196,14 @@ describe('the rules', () => {
     expect(await linesOf(table)).toEqual([`${DAY} 1 ann web 5 12`]);
     expect(await shop.advise([...about, failingTest('is_even', table, 'id')])).toBeNull();
     expect(await shop.advise(about, { failure: { tests: ['unique_x', 'of_which_nothing_is_known'] } })).toBeNull();
-  }, 60_000);
+  });
 });
 
 test('a pipeline without fixes has no proposals', async () => {
   const table = await orders(`${DAY} 1 - web 5 10`);
   expect(await shop.advise([failingTest('not_null', table, 'customer')], { pipeline: 'unfixable' })).toBeNull();
   expect(shop.log.at(-1)!.msg).toMatch(/^no advice: unfixable allows no SQL fixes/);
-}, 30_000);
+});
 
 test('a proposal is small, however large its rows', async () => {
   await shop.query(`create table shop.large as
@@ -212,7 +212,7 @@ test('a proposal is small, however large its rows', async () => {
   expect(proposal.rehearsal).toMatchObject({ allowed: true, rows: 8 });
   expect(proposal.rehearsal.sample.length).toBeGreaterThan(0);
   expect(JSON.stringify(proposal).length).toBeLessThanOrEqual(65_536);
-}, 60_000);
+});
 
 describe('what healed the same failure before', () => {
   test('is suggested again, to the byte, unless the rules of the day refuse it', async () => {
@@ -272,7 +272,7 @@ describe('what healed the same failure before', () => {
     const another = await orders(`${DAY} 1 - web 5 10`);
     const instead = await shop.advise([failingTest('not_null', another, 'customer')]);
     expect(instead).toMatchObject({ remedyClass: 'not_null' });
-  }, 60_000);
+  });
 });
 
 describe('what someone proposes', () => {
@@ -288,5 +288,5 @@ describe('what someone proposes', () => {
     });
     const all = { ...proposal, sql: `delete from \`${table}\` where true` };
     await expect(shop.rehearseProposal(about, all)).rejects.toMatchObject({ type: 'BadInput', nonRetryable: true });
-  }, 60_000);
+  });
 });

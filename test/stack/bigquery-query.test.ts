@@ -33,7 +33,7 @@ beforeAll(async () => {
   emulator = await startBigQuery(venv, path.join(directory, 'bigquery'));
   bigquery = bigQueryClients({ bigqueryEndpoint: emulator.address })(PROJECT);
   await bigquery.createDataset('shop');
-}, 90_000);
+});
 afterAll(async () => {
   await emulator?.stop();
   rmSync(directory, { recursive: true, force: true });

@@ -35,12 +35,12 @@ beforeAll(async () => {
   stack = await startTestStack({ services: ['temporal', 'bigquery', 'worker'], env: { DAYFILL_PIPELINES: pipelines } });
   cli = new CommandLine(stack.env);
   dayfill = await openDayfill(stack.config());
-}, 90_000);
+});
 afterAll(async () => {
   await dayfill?.close();
   await stack?.stop();
   rmSync(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 const STEPS = 'steps:\n  - { id: one, uses: command, with: { run: ["true"] } }\n';
 const GOOD = `pipeline: good
@@ -131,7 +131,7 @@ describe('bad input is refused in one sentence', () => {
     const [datasets] = await bigQueryClients(stack.config())('dayfill-local').getDatasets();
     expect(datasets).toEqual([]);
     expect(existsSync(pwned()) || existsSync('pwned')).toBe(false);
-  }, 240_000);
+  });
 
   test('before any server is asked', async () => {
     const nothing = { TEMPORAL_ADDRESS: '127.0.0.1:1', DAYFILL_BIGQUERY_ENDPOINT: 'http://127.0.0.1:1' };

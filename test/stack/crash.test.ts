@@ -52,7 +52,7 @@ beforeAll(async () => {
   writeFileSync(path.join(folder, 'pipelines/held/held.mjs'), HELD_PROGRAM);
   stack = await startTestStack({ env: { DAYFILL_PIPELINES: path.join(folder, 'pipelines') } });
   ({ client } = await connectClient(stack.config()));
-}, 120_000);
+});
 afterAll(async () => {
   await client?.connection.close();
   await stack?.stop();
@@ -390,5 +390,5 @@ describe('a pipeline of two commands', () => {
     const { rows } = await dayfillJson(stack, 'ledger', 'held', '--from', day, '--to', day);
     expect(rows).toMatchObject([{ status: 'succeeded', sequence: 1, steps: [{ id: 'first' }, { id: 'second' }] }]);
     // Long before the two minutes that writing a row may take.
-  }, 60_000);
+  });
 });

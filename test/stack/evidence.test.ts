@@ -36,7 +36,7 @@ beforeAll(async () => {
   const logger = pino({ level: 'silent' });
   const runner = createRunner({ stateDir: config.stateDir, logger });
   deps = { config, runner, logger, cancelLabelledJobs: async () => {} };
-}, 90_000);
+});
 afterAll(async () => {
   await deps?.runner.close();
   await stack?.stop();
@@ -141,7 +141,7 @@ models:
       ...{ kind: 'not_null', column: 'channel', table: `${PROJECT}.landing.raw`, modelSql: null, sources: [] },
     }),
   ]);
-}, 120_000);
+});
 
 test('results that cannot be read are no failure of their own', async () => {
   const folder = project('odd', {});
@@ -153,7 +153,7 @@ test('results that cannot be read are no failure of their own', async () => {
   writeFileSync(path.join(venv, 'bin/dbt'), script, { mode: 0o755 });
   const { failure } = await failed(dbtBuild, { project: folder, venv });
   expect(failure).toMatchObject({ kind: 'test_failure', tests: ['a'], evidence: null });
-}, 60_000);
+});
 
 test('what fails in the build of a Dagster job leads to a fix of the table that it loads', async () => {
   await sampleFiles(stack, '--from', DAY, '--to', DAY, '--unknown-defect', DAY);
@@ -190,4 +190,4 @@ test('what fails in the build of a Dagster job leads to a fix of the table that 
     ...{ allowed: true, rows: n, testPasses: true, remedyClass: 'accepted_values' },
   });
   expect(sql).not.toContain(DAY);
-}, 120_000);
+});

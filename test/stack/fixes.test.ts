@@ -96,7 +96,7 @@ beforeAll(async () => {
   command = new CommandLine(stack.env);
   bigquery = bigQueryClients(stack.config())(PROJECT);
   await bigquery.createDataset('shop');
-}, 120_000);
+});
 afterAll(async () => {
   await stack?.stop();
   rmSync(folder, { recursive: true, force: true });
@@ -307,7 +307,7 @@ describe('undo', () => {
     expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('no fix of 2025-07-16 of probe to undo') });
     const ledger = await command.json<{ rows: object[] }>(['ledger', 'probe', '--from', DAY.start, '--to', DAY.end]);
     expect(ledger.rows.at(-1)).toMatchObject({ status: 'failed', reason: expect.stringMatching(/^undone: /) });
-  }, 60_000);
+  });
 
   test('refuses when rows have changed since, unless it is forced', async () => {
     const before = await contents('shop.sale');
@@ -322,7 +322,7 @@ describe('undo', () => {
     expect(await contents('shop.sale')).toEqual(changed);
     expect(await command.run(['undo', 'probe', DAY.key, '--force'])).toMatchObject({ code: 0 });
     expect(await contents('shop.sale')).toEqual(before);
-  }, 60_000);
+  });
 
   test('a chunk of days by a TIMESTAMP', async () => {
     await bigquery.query(`create or replace table shop.click as
@@ -420,7 +420,7 @@ describe('a rehearsal', () => {
     expect(await command.run(['rehearse', 'probe', DAY.key, 'fixes/bad.sql'])).toMatchObject({ code: 1 });
     expect(await command.run(['rehearse', 'probe', DAY.key, 'fixes/none.sql'])).toMatchObject({ code: 2 });
     expect(await command.run(['rehearse', 'probe', '2025-02-30', 'fixes/dedupe.sql'])).toMatchObject({ code: 2 });
-  }, 60_000);
+  });
 });
 
 describe('a worker that is killed', () => {

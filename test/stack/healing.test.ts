@@ -13,7 +13,7 @@ let stack: TestStack;
 beforeAll(async () => {
   stack = await startTestStack();
   await sampleFiles(stack, ...RANGE, ...DEFECT_DAYS.flatMap((day) => ['--unknown-defect', day]));
-}, 120_000);
+});
 afterAll(() => stack?.stop());
 
 /** Waits until a day waits and the adviser is done with it. */
@@ -74,7 +74,7 @@ test('ten days of Talbots, three of them stuck, are healed by one approved propo
   expect(status.partitions.map(({ partition, status }: Record<string, string>) => [partition, status])).toEqual(
     TEN_DAYS.map((day) => [day, fixed.includes(day) ? 'fixed' : 'succeeded']),
   );
-}, 1_200_000);
+}, 1_800_000);
 
 test('the ledger says who decided what, and only the bad rows were put aside', async () => {
   const { rows } = await dayfillJson(stack, 'ledger', 'talbots');

@@ -6,7 +6,7 @@ let identity: Identity;
 beforeAll(async () => {
   // Two sources, for the sake of time; all of them are in identity-sources.test.ts.
   identity = await startIdentity({ month: ['manual', 'gmail'], by_day: ['manual', 'gmail'] });
-}, 90_000);
+});
 afterAll(() => identity?.stop());
 
 /** The person of each identifier. */
@@ -31,4 +31,4 @@ test('30 days, one by one: the entities of a build at once, and a full refresh c
   await identity.run('by_day', PERSONS_OF_IDENTIFIERS, { fullRefresh: true });
   expect(new Map(await persons('by_day'))).toEqual(before);
   expect(await identity.merges('by_day')).toEqual(merges);
-}, 480_000);
+}, 960_000);

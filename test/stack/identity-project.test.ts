@@ -72,7 +72,7 @@ beforeAll(async () => {
   const manifest = await readFile(path.join(directory, 'target/manifest.json'), 'utf8');
   nodes = JSON.parse(manifest).nodes;
   models = Object.values(nodes).filter((node) => node.resource_type === 'model');
-}, 120_000);
+});
 
 afterAll(async () => {
   await emulator?.stop();
@@ -161,7 +161,7 @@ print(json.dumps(listed))`;
 
 test('dbt makes its documentation without a warning', async () => {
   expect(await dbt(['docs', 'generate', '--empty-catalog'], VARS)).toContain('Catalog written');
-}, 60_000);
+});
 
 test('the diagram is that of the models', async () => {
   const drawn = await run(projectDir, python, ['diagram.py', path.join(directory, 'target/manifest.json')]);
@@ -174,4 +174,4 @@ test('a build is without unit tests, which pass when they are asked for', async 
   expect(built).not.toContain('unit_test');
   const said = await dbt(['test', '--select', 'test_type:unit'], { ...VARS, unit_tests: true });
   expect(said).toMatch(/Finished running .* \d\d unit tests/);
-}, 120_000);
+});

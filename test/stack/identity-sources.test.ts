@@ -9,7 +9,7 @@ beforeAll(async () => {
   const clients = ['in_order', 'out_of_order', 'mended'];
   identity = await startIdentity(Object.fromEntries(clients.map((client) => [client, SOURCES])));
   await identity.sampleSources('in_order', '--days', '6', '--people', '60');
-}, 90_000);
+});
 afterAll(() => identity?.stop());
 
 /** The identifiers that events have, by person or group. */
@@ -63,7 +63,7 @@ test('late days, delivered in another order, come to the same', async () => {
   }
   await Promise.all([identity.run('in_order'), outOfOrder()]);
   expect(await outcome('out_of_order')).toEqual(await outcome('in_order'));
-}, 480_000);
+}, 960_000);
 
 test('what changes in the source unseen is as good as not there, until its day is read again', async () => {
   const before = await identity.contents('in_order');
@@ -81,4 +81,4 @@ test('what changes in the source unseen is as good as not there, until its day i
   ]);
   expect(await identity.contents('in_order')).not.toEqual(before);
   expect(await outcome('in_order')).toEqual(await outcome('mended'));
-}, 480_000);
+}, 960_000);

@@ -20,7 +20,7 @@ let identity: Identity;
 
 beforeAll(async () => {
   identity = await startIdentity(manual);
-}, 90_000);
+});
 afterAll(() => identity?.stop());
 
 const emails = ({ identifiers }: ManualEvent) => identifiers.map((value) => `email:${value}`);
@@ -150,7 +150,7 @@ test(`200 random graphs (seed ${SEED}): as a union-find has it, at once and in f
   }
 
   await Promise.all([atOnce(), ...ORDERS.map(dayByDay)]);
-}, 480_000);
+}, 960_000);
 
 const LIMIT = { vars: { identifier_limit: 5 } };
 const PERSONS = '+persons entity_merges';
@@ -280,4 +280,4 @@ test('corrected events and new junk split persons, and the log says so', async (
   const before = await identity.contents('corrected');
   await identity.run('corrected', PERSONS, LIMIT);
   expect(await identity.contents('corrected')).toEqual(before);
-}, 120_000);
+});

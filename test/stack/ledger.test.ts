@@ -18,7 +18,7 @@ beforeAll(async () => {
   directory = mkdtempSync(path.join(tmpdir(), 'dayfill-ledger-'));
   emulator = await startBigQuery(loadConfig().venv, directory);
   bigquery = bigQueryClients({ bigqueryEndpoint: emulator.address })('ledger-test');
-}, 90_000);
+});
 afterAll(async () => {
   await emulator?.stop();
   rmSync(directory, { recursive: true, force: true });

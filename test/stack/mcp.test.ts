@@ -24,7 +24,7 @@ beforeAll(async () => {
   stuck.break(`${DAY}.identity`);
   await stuck.start({ from: DAY, to: '2025-07-02' });
   failure = await stuck.waiting(DAY);
-}, 90_000);
+});
 afterAll(() => commands?.stop(), 60_000);
 afterEach(async () => {
   for (const client of clients.splice(0)) await client.close();

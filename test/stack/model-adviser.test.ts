@@ -48,7 +48,7 @@ beforeAll(async () => {
       row(4, '2025-07-17', '-', 'null'),
     ].join(', ')}`,
   );
-}, 90_000);
+});
 afterAll(() => shop?.stop());
 beforeEach(async () => {
   server = await startModelServer();
@@ -118,7 +118,7 @@ test('reads what it may, masked, and proposes; neither key nor personal data is 
   const personal = ['Annabel', 'annabel@', 'jane.doe@', '555-0123', '555 0123', '2125550199'];
   expect([KEY, 'by letter', ...personal].filter((secret) => sent.includes(secret))).toEqual([]);
   expect([KEY, ...personal].filter((secret) => told.includes(secret))).toEqual([]);
-}, 60_000);
+});
 
 test('an order in the data that the model obeys becomes no proposal', async () => {
   server.answers.push(message([propose(EVIL)]));
@@ -136,7 +136,7 @@ test('an order in the data that the model obeys becomes no proposal', async () =
   expect(second!.text).toMatch(/It will not do.*line 1:/);
   expect(said()).toMatch(/a suggestion will not do: line 1:/);
   expect(await shop.query('select count(*) as n from shop.people')).toEqual([{ n: 4 }]);
-}, 60_000);
+});
 
 describe('an answer that is not the agreed one', () => {
   const wrong = {
@@ -174,7 +174,7 @@ describe('an answer that is not the agreed one', () => {
     expect(await shop.advise(about, { advisers: model() })).toBeNull();
     expect(server.requests).toHaveLength(2);
     expect(said()).toMatch(/it refused to answer\n.*write to <email>$/);
-  }, 60_000);
+  });
 });
 
 describe('what it may do is bounded', () => {
@@ -197,7 +197,7 @@ describe('what it may do is bounded', () => {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(8192);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(70_000);
     expect(said()).toContain('did not answer within 8 turns');
-  }, 90_000);
+  });
 
   test('in time; and it ends when the activity is cancelled', async () => {
     server.answers.push(null);
@@ -211,7 +211,7 @@ describe('what it may do is bounded', () => {
       },
     });
     await expect(cancelled).rejects.toThrow('CANCELLED');
-  }, 60_000);
+  });
 });
 
 describe('a provider that does not answer as it should', () => {
@@ -227,7 +227,7 @@ describe('a provider that does not answer as it should', () => {
     expect(await shop.advise(about, { advisers: model() })).toBeNull();
     expect(server.requests).toHaveLength(3);
     expect(said()).toContain('its provider answered 529');
-  }, 60_000);
+  });
 
   test('a key that it refuses is told by its name', async () => {
     server.answers.push(overloaded(401, 'authentication_error'));
@@ -235,7 +235,7 @@ describe('a provider that does not answer as it should', () => {
     expect(server.requests).toHaveLength(1);
     expect(said()).toContain('refused the key in ANTHROPIC_API_KEY');
     expect(JSON.stringify(shop.log)).not.toContain(KEY);
-  }, 60_000);
+  });
 
   test('the rules are asked instead, without a key as well', async () => {
     const config = loadConfig({ DAYFILL_ADVISER: 'model', DAYFILL_ADVISER_URL: server.url });
@@ -249,7 +249,7 @@ describe('a provider that does not answer as it should', () => {
     expect(server.requests).toHaveLength(1);
     expect(said()).toContain('set ANTHROPIC_API_KEY for the worker');
     expect(said()).toContain('its provider answered 400');
-  }, 60_000);
+  });
 });
 
 test('a model of another provider is asked in its own words', async () => {
@@ -268,4 +268,4 @@ test('a model of another provider is asked in its own words', async () => {
     headers: { authorization: `Bearer ${KEY}` },
     body: { model: 'gpt-test', store: false },
   });
-}, 60_000);
+});

@@ -47,7 +47,7 @@ beforeAll(async () => {
     activities: noticeActivities({ logger, loadPipeline, ledger: { latest: async () => new Map() } }),
   });
   working = worker.run();
-}, 120_000);
+});
 afterAll(async () => {
   worker?.shutdown();
   await working;

@@ -37,12 +37,12 @@ beforeAll(async () => {
     extendEnv: false,
   });
   served = await startServe(env, '--rate-limit', '999999');
-}, 240_000);
+});
 afterAll(async () => {
   served?.kill('SIGKILL');
   await identity?.stop();
   rmSync(directory, { recursive: true, force: true });
-}, 60_000);
+});
 
 const sampleSources = (...args: string[]) =>
   Promise.all(['headless', 'plain'].map((client) => identity.sampleSources(client, '--people', '40', ...args)));
@@ -127,7 +127,7 @@ test('persons that an event shows to be one are one within the call, and the you
        where entity_type = 'person' and change = 'merged' and from_entity_id = ${younger.person_id}`,
     ),
   ).toEqual([{ from_entity_id: younger.person_id, to_entity_id: older.person_id }]);
-}, 60_000);
+});
 
 test('dbt takes a single event by the same models', async () => {
   await typeIn('met-1', 'grace@example.com', 'grace.hopper@example.com');
@@ -137,7 +137,7 @@ test('dbt takes a single event by the same models', async () => {
     { emails: ['grace.hopper@example.com', 'grace@example.com'], events: 1, sources: ['manual'] },
   ]);
   expect(await unread('headless')).toBe(before - 1);
-}, 120_000);
+});
 
 test('the next batch reads what no event has brought, and ends as if there had been none', async () => {
   expect(await unread('headless')).toBeGreaterThan(0);
@@ -148,7 +148,7 @@ test('the next batch reads what no event has brought, and ends as if there had b
     ' union all ',
   );
   expect(await query(left)).toEqual([]);
-}, 120_000);
+});
 
 /** What the final tables say, by what entities are called instead of their ids; with those of every model, if asked. */
 async function contents(client: string, exactly = false): Promise<Record<string, unknown[]>> {

@@ -28,11 +28,11 @@ beforeAll(async () => {
   await program('.', 'python', ['-m', 'sample_sources', '--days', '3', '--people', '60']);
   await Promise.all([sayMore(), logMerges()]);
   await dbt('build');
-}, 120_000);
+});
 afterAll(async () => {
   await stack?.stop();
   rmSync(directory, { recursive: true, force: true });
-}, 60_000);
+});
 
 async function program(cwd: string, name: string, args: string[], env: Record<string, string> = {}): Promise<void> {
   const { venv, bigqueryEndpoint } = stack.config();

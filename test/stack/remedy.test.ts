@@ -42,7 +42,7 @@ beforeAll(async () => {
   const config = loadConfig(env);
   const { project, dataset, location } = ledgerPlace(config);
   ledger = openLedger(bigQueryClients(config)(project), dataset, location);
-}, 90_000);
+});
 afterAll(async () => {
   await emulator?.stop();
   rmSync(folder, { recursive: true, force: true });

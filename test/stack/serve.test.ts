@@ -31,7 +31,7 @@ beforeAll(async () => {
   stack = await startTestStack({ services: ['bigquery'] });
   headless = await startHeadless(stack.config().bigqueryEndpoint!);
   served = await startServe({ ...stack.env, NODE_ENV: 'production' }, ...headless.options, '--rate-limit', '999999');
-}, 90_000);
+});
 afterEach(async () => {
   for (const other of others.splice(0)) other.kill('SIGKILL');
   await gate?.stop();
@@ -41,7 +41,7 @@ afterAll(async () => {
   served?.kill('SIGKILL');
   headless?.stop();
   await stack?.stop();
-}, 60_000);
+});
 
 /** Another one, with a rate that no test meets unless told otherwise. */
 async function another(env: Record<string, string> = {}, ...options: string[]): Promise<Served> {

@@ -61,7 +61,7 @@ beforeAll(async () => {
   };
   await shop.createTable('click', clicked);
   await shop.createTable('event', { schema: 'kind:STRING,happened_on:DATE', timePartitioning: { type: 'DAY' } });
-}, 90_000);
+});
 afterAll(async () => {
   await emulator?.stop();
   rmSync(directory, { recursive: true, force: true });
@@ -82,7 +82,7 @@ describe('refuses, with the reason', () => {
   let became: (CheckedFix | Error)[];
   beforeAll(async () => {
     became = await outcomes(REFUSED.map(([, sql]) => sql));
-  }, 120_000);
+  });
 
   test.each(REFUSED.map(([name, , reason], index) => ({ name, reason, index })))('$name', ({ reason, index }) => {
     const outcome = became[index];
@@ -96,7 +96,7 @@ describe('lets honest fixes pass', () => {
   let became: (CheckedFix | Error)[];
   beforeAll(async () => {
     became = await outcomes(PASSING.map(([, sql]) => sql));
-  }, 120_000);
+  });
 
   test.each(PASSING.map(([name], index) => ({ name, index })))('$name', ({ index }) => {
     const outcome = became[index]!;

@@ -39,7 +39,7 @@ beforeAll(async () => {
   });
   bundleDir = mkdtempSync(path.join(tmpdir(), 'dayfill-bundle-'));
   writeFileSync(path.join(bundleDir, 'workflows.js'), code);
-}, 120_000);
+});
 afterAll(async () => {
   await temporal?.teardown();
   rmSync(bundleDir, { recursive: true, force: true });

@@ -54,7 +54,7 @@ beforeAll(async () => {
     logger,
     cancelLabelledJobs: async (project, labels) => void cancelledJobs.push({ project, labels }),
   };
-}, 90_000);
+});
 afterAll(async () => {
   await deps?.runner.close();
   await emulator?.stop();

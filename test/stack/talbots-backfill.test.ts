@@ -24,7 +24,7 @@ let tables: Record<string, TableContents>;
 beforeAll(async () => {
   stack = await startTestStack();
   await sampleFiles(stack, '--from', '2025-07-16', '--to', AFTER_DEFECT, '--unknown-defect', DEFECT);
-}, 120_000);
+});
 afterAll(() => stack?.stop());
 
 const statusesIn = (report: { partitions: { partition: string; status: string }[] }) =>

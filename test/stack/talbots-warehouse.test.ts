@@ -77,7 +77,7 @@ beforeAll(async () => {
   bigquery = bigQueryClients({ bigqueryEndpoint: bigqueryAddress })(PROJECT);
   storage = new Storage({ projectId: PROJECT, apiEndpoint: storageAddress });
   await sampleFiles();
-}, 90_000);
+});
 
 afterAll(async () => {
   await Promise.all(emulators.map((emulator) => stop(emulator)));
@@ -343,7 +343,7 @@ describe('days, in order', () => {
       .map((job) => job.labels);
     expect(jobs.length).toBeGreaterThan(10);
     expect(labels.filter((found) => found?.dayfill_run !== LABELS.dayfill_run)).toHaveLength(queriesOfThisTest);
-  }, 120_000);
+  });
 
   test('a day with duplicates fails in its test, and the fix and a build heal it', async () => {
     const { exitCode, result } = await ingest('2025-07-17');
@@ -376,7 +376,7 @@ describe('days, in order', () => {
       ids: latest.length,
       keys_: latest.length,
     });
-  }, 120_000);
+  });
 
   test('a day that identity resolution leaves conversions out of fails there, and the fix heals it', async () => {
     const { result } = await ingest('2025-07-19');
@@ -394,7 +394,7 @@ describe('days, in order', () => {
     await applyFix('fix_conversion_id_present', '2025-07-19');
     expect(await query('select * from talbots_identity.restored_conversion order by conversion_id')).toEqual(restored);
     expect((await resolveIdentities()).stdout).toMatch(PASSED);
-  }, 120_000);
+  });
 
   test('a day whose ingestion is killed twice ends as it should, and passes identity resolution', async () => {
     const atBuild = 'build_crm · talbots_raw_extraction_conversion';
@@ -408,7 +408,7 @@ describe('days, in order', () => {
     expect((await conversionsOn('2025-07-20')).rows_).toBe(result.counts.rows_loaded);
     expect(await dagsterRuns('talbots/2025-07-20/crm')).toEqual(['SUCCESS', 'CANCELED', 'CANCELED']);
     expect((await resolveIdentities()).stdout).toMatch(PASSED);
-  }, 120_000);
+  });
 
   test('persons are the connected components of shared emails, phones and loyalty ids', async () => {
     const rows = await query(
@@ -453,14 +453,14 @@ describe('days, in order', () => {
         .join(' union all '),
     );
     expect(tables.map((table) => table.name).sort()).toEqual([...TABLES].sort());
-  }, 120_000);
+  });
 });
 
 test('the runner cancels its run when told to stop', async () => {
   const ended = await signalIngestAt('2025-07-24', 'build_crm', 'SIGTERM');
   expect(ended).toEqual({ exitCode: 143, last: 'canceled' });
   expect(await dagsterRuns('talbots/2025-07-24/crm')).toEqual(['CANCELED']);
-}, 60_000);
+});
 
 describe('files that are not as agreed', () => {
   test('a missing file fails in one sentence; an empty one loads nothing and warns', async () => {
@@ -475,14 +475,14 @@ describe('files that are not as agreed', () => {
     ]);
     const empty = (await ingest('2025-07-22')).result;
     expect(empty).toMatchObject({ success: true, counts: { lines: 0, rows_loaded: 0, rows_rejected: 0, warnings: 1 } });
-  }, 120_000);
+  });
 
   test('an unknown defect fails a test that no remedy covers', async () => {
     await sampleFiles('--from', '2025-07-23', '--to', '2025-07-23', '--unknown-defect', '2025-07-23');
     const { result } = await ingest('2025-07-23');
     expect(result.failures).toHaveLength(1);
     expect(result.failures[0].message).toMatch(/^Failure in test accepted_values_conversions_currency__USD__CAD/);
-  }, 120_000);
+  });
 });
 
 test('the runner runs any Dagster project, and gives the error of the step as it was raised', async () => {
@@ -520,7 +520,7 @@ def defs():
     failures: [{ step: 'broken', message: 'ValueError: no such thing' }],
     counts: { rows: 3 },
   });
-}, 60_000);
+});
 
 test('the runner refuses a job and a module that are not there', async () => {
   const [job, module] = await Promise.all([
@@ -531,7 +531,7 @@ test('the runner refuses a job and a module that are not there', async () => {
   expect(JSON.parse(job.stdout)).toMatchObject({ event: 'error', kind: 'missing_job' });
   expect(module.exitCode).toBe(2);
   expect(JSON.parse(module.stdout)).toMatchObject({ event: 'error', kind: 'import_error' });
-}, 60_000);
+});
 
 /** Statuses of the Dagster runs with this key, the newest first. */
 async function dagsterRuns(key: string): Promise<string[]> {

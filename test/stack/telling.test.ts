@@ -19,11 +19,11 @@ beforeAll(async () => {
     parallel_safe: true,
     notify: [{ webhook: 'DEAD_HOOK' }, { webhook: 'SHOP_HOOK' }, { webhook: 'NEVER_SET_HOOK' }],
   });
-}, 90_000);
+});
 afterAll(async () => {
   await commands?.stop();
   await webhooks?.stop();
-}, 60_000);
+});
 
 interface Told {
   event: string;
@@ -78,4 +78,4 @@ test('people are reminded of all that wait, once for all of them, until a rule d
   expect(reminder.title).toBe('late: 2 partitions still wait for a decision');
   expect(reminder.text).toContain(`${D1}, ${D2} at crm`);
   expect(reminder.text).toContain('Without an answer it is decided by rule at 20');
-}, 60_000);
+});

@@ -26,7 +26,7 @@ beforeAll(async () => {
   const bigquery = bigQueryClients(commands.stack.config())(PROJECT);
   await bigquery.createDataset('shop', { location: 'US' });
   await bigquery.query('create table shop.orders (day date, id int64, note string) partition by day');
-}, 120_000);
+});
 afterAll(() => commands?.stop());
 
 /** A pipeline whose first step fails on the first day, and that allows fixes in the dataset `shop`. */
@@ -236,4 +236,4 @@ test('waiting costs no place for steps and survives a restart of everything, pro
     expect(await parked.day(day).result()).toMatchObject({ status: 'fixed' });
   }
   expect(await traces(parked)).toBe(days.length);
-}, 120_000);
+});
