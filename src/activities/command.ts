@@ -1,25 +1,37 @@
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { RESULT_VARIABLE, takeResult } from './command-result.js';
 import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
 import { runStepProcess } from './step-process.js';
 
 /** Patterns look at this much of a line. */
 const LONGEST_MATCHED = 10_000;
 
-/** Runs a program; its exit code and the patterns of the step say whether it succeeded. */
+/**
+ * Runs a program; its exit code and the patterns of the step say whether it succeeded. What it leaves in the file that
+ * `DAYFILL_RESULT` names are the step's counts and state.
+ */
 export const command = stepActivity('command', async (context): Promise<StepOutput> => {
   const { run, success, failure } = context.with;
+  const program = path.basename(run[0]);
+  const resultFile = context.log.absolutePath.replace(/\.log$/, '.result.json');
   const output = new OutputWatch(success, failure);
   const onLine = (line: string) => output.see(line);
-  const { exitCode, killedBy } = await runStepProcess(context, {
-    argv: run,
-    cwd: context.cwd,
-    onStdoutLine: onLine,
-    onStderrLine: onLine,
-  });
-  const problem = output.problem() ?? exitProblem(context, exitCode, killedBy);
-  if (problem === null) return {};
-  const said = output.last === '' ? '' : ` Its last line: ${output.last}`;
-  throw new StepError('exit_code', `${path.basename(run[0])} ${problem}.${said}`, { exitCode });
+  try {
+    const { exitCode, killedBy } = await runStepProcess(context, {
+      argv: run,
+      cwd: context.cwd,
+      env: { [RESULT_VARIABLE]: resultFile },
+      onStdoutLine: onLine,
+      onStderrLine: onLine,
+    });
+    const problem = output.problem() ?? exitProblem(context, exitCode, killedBy);
+    if (problem === null) return await takeResult(resultFile, program);
+    const said = output.last === '' ? '' : ` Its last line: ${output.last}`;
+    throw new StepError('exit_code', `${program} ${problem}.${said}`, { exitCode });
+  } finally {
+    await rm(resultFile, { force: true });
+  }
 });
 
 function exitProblem(

@@ -183,6 +183,41 @@ describe('command', () => {
     });
   });
 
+  const results = () =>
+    readdirSync(path.join(deps.config.stateDir, 'logs/probe/2025-07-16')).filter((name) => name.endsWith('.json'));
+
+  test('hands on the counts and the state that it leaves in DAYFILL_RESULT', async () => {
+    const left = { counts: { rows: 12, rejected: 0 }, state: { last_id: 7, days: ['2025-07-16'] } };
+    const { result } = await bash(`echo '${JSON.stringify(left)}' > "$DAYFILL_RESULT"`);
+    expect(result).toMatchObject(left);
+    expect((await bash(`echo '{"counts":{"rows":1}}' > "$DAYFILL_RESULT"`)).result).toMatchObject({ state: null });
+    expect(results()).toEqual([]);
+  });
+
+  test('hands on nothing when it fails', async () => {
+    const { failure } = await bash(`echo '{"state":{"a":1}}' > "$DAYFILL_RESULT"; exit 3`);
+    expect(failure).toMatchObject({ kind: 'exit_code', exitCode: 3 });
+    expect(results()).toEqual([]);
+  });
+
+  test.each([
+    ['no JSON', 'echo "{" ', /not JSON/],
+    ['nothing', 'true', /not JSON/],
+    ['a count that is no whole number', `echo '{"counts":{"rows":1.5}}'`, /counts\.rows/],
+    ['a state that is no object', `echo '{"state":[1]}'`, /state/],
+    ['a name that is not known', `echo '{"status":{}}'`, /status/],
+    ['a state over 4 KB', `printf '{"state":{"a":"%s"}}' $(seq -s, 2000)`, /at most 4096 bytes/],
+    ['more than 64 KB', 'seq 20000', /larger than 65536 bytes/],
+  ])('fails when what it leaves is %s', async (_, script, message) => {
+    const { failure } = await bash(`(${script}) > "$DAYFILL_RESULT"`);
+    expect(failure).toMatchObject({
+      kind: 'step_error',
+      message: expect.stringMatching(/^The result that bash left in DAYFILL_RESULT is not usable: /),
+    });
+    expect(failure!.message).toMatch(message);
+    expect(results()).toEqual([]);
+  });
+
   test('may call other exit codes success', async () => {
     expect((await bash('exit 4', { success_codes: [0, 4] })).result).not.toBeNull();
     expect((await bash('exit 0', { success_codes: [4] })).failure).toMatchObject({ kind: 'exit_code', exitCode: 0 });
