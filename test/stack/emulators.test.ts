@@ -235,6 +235,12 @@ select n;`;
     expect(await rows(script, onDay('2025-07-17'))).toEqual([{ n: 3 }]);
   });
 
+  test('a table that a statement made of text drops is gone', async () => {
+    await rows('create or replace table probe.`dated_2025-07-16` as select 1 as x');
+    await rows("execute immediate concat('drop table probe.`dated_', string(date '2025-07-16'), '`')");
+    expect(await rows("select 1 from probe.INFORMATION_SCHEMA.TABLES where table_name like 'dated%'")).toEqual([]);
+  });
+
   test('a dry run runs nothing', async () => {
     await bigquery.createQueryJob({ query: 'create table probe.dry as select 1 x; select 1;', dryRun: true });
     await bigquery.createQueryJob({ query: 'delete from probe.days where true', dryRun: true });

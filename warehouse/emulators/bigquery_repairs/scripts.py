@@ -8,6 +8,7 @@
 | DDL inside a transaction | allowed | refused |
 | named parameters (`@partition`) | not bound | bound |
 | `@@error.message` | syntax error | the message |
+| EXECUTE IMMEDIATE of a DROP | the table stays listed | it is gone |
 | an error's place | none | `at [line:column]` of the script |
 
 One difference remains: an exception handler sees the data as before the transaction, and can roll
@@ -23,7 +24,7 @@ import bqemulator.jobs.executor as executor
 import bqemulator.scripting.interpreter as interpreter
 import sqlglot
 from bqemulator.domain.errors import DomainError, InvalidQueryError
-from bqemulator.scripting.ast import SqlStmt, Statement
+from bqemulator.scripting.ast import ExecuteImmediateStmt, SqlStmt, Statement
 from bqemulator.scripting.exceptions import ReturnSignal, ScriptRaise
 from bqemulator.scripting.frames import FrameStack
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
@@ -75,6 +76,12 @@ class _Interpreter(ScriptInterpreter):
             await super()._exec_sql_stmt(statement)
         except DomainError as error:
             raise locate(error, self._source, statement.sql) from error
+
+    async def _exec_execute_immediate(self, statement: ExecuteImmediateStmt) -> None:
+        if statement.into_names or statement.using_exprs:
+            await super()._exec_execute_immediate(statement)
+            return
+        await self._exec_sql(str(await self._eval_expr_scalar(statement.sql_expr)))
 
     async def _handle_txn_statement(self, operation: str) -> None:
         if operation == "BEGIN":
