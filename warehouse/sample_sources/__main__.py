@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
         if options.out:
             write_files(options.out, batches)
         else:
-            load(options.project, options.location, dataset, batches)
+            load(options.project, options.location, dataset, TABLES, "synced_at", batches)
     except (GoogleAPIError, GoogleAuthError, RequestException) as error:
         print(f"The rows could not be delivered: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1

@@ -8,11 +8,8 @@ from datetime import date, datetime, timedelta
 from .moments import at_hour, written
 from .people_sources import gmail_messages, manual_events
 from .shop_sources import gadget_changes, shopify_events
-from .tables import GADGET, GMAIL, MANUAL, SHOPIFY, TABLES, Row
+from .tables import GADGET, GMAIL, MANUAL, SHOPIFY, TABLES, Batch
 from .world import HISTORY_DAYS, World
-
-Batch = dict[str, list[Row]]
-"""The rows of each table that arrive on one day."""
 
 _SOURCES = {GADGET: gadget_changes, SHOPIFY: shopify_events, MANUAL: manual_events, GMAIL: gmail_messages}
 # Salespeople write their notes up when they find the time; machines are late when a connection was down.

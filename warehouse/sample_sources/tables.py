@@ -4,12 +4,18 @@ from typing import Any
 
 Row = dict[str, Any]
 
+Batch = dict[str, list[Row]]
+"""The rows of each table that arrive on one day."""
+
+Tables = dict[str, dict[str, str]]
+"""The type of each column of each table, with NOT NULL where that holds."""
+
 SHOPIFY = "shopify_partner_app_events"
 GADGET = "gadget_shops"
 MANUAL = "manual_events"
 GMAIL = "gmail_messages"
 
-TABLES: dict[str, dict[str, str]] = {
+TABLES: Tables = {
     SHOPIFY: {"id": "STRING", "payload": "STRING"},
     GADGET: {
         "id": "STRING",
@@ -46,4 +52,4 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 for _columns in TABLES.values():
-    _columns["synced_at"] = "TIMESTAMP"  # when the row arrived in the warehouse; never null
+    _columns["synced_at"] = "TIMESTAMP NOT NULL"  # when the row arrived in the warehouse

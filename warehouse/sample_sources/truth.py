@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
-from .days import Batch
-from .tables import GADGET, GMAIL, MANUAL, SHOPIFY, Row
+from .tables import GADGET, GMAIL, MANUAL, SHOPIFY, Batch, Row
 from .world import World
 
 Identifier = tuple[str, str]

@@ -88,8 +88,8 @@ describe('the documents match the code', () => {
     expect(read(document)).not.toMatch(/\/root\/|\/home\/|\/tmp\//);
   });
 
-  it('ships pipelines that are valid but for the Python environment, which setup makes', () => {
+  it.each(['talbots', 'orders'])('ships %s, valid but for the Python environment, which setup makes', (name) => {
     const { venv } = loadConfig({ ...process.env }, ROOT);
-    expect(loadPipeline(path.join(ROOT, 'pipelines'), 'talbots', { defaultVenv: venv }).steps).toHaveLength(2);
+    expect(loadPipeline(path.join(ROOT, 'pipelines'), name, { defaultVenv: venv }).steps).toHaveLength(2);
   });
 });
