@@ -37,9 +37,9 @@ export function statusTable({ partitions }: Pick<PipelineStatus, 'partitions'>):
 }
 
 /** `3 succeeded, 2 fixed` */
-export function countsLine(counts: Partial<Record<string, number>>): string {
+export function countsLine(counts: Record<string, number | undefined>, none = 'nothing yet'): string {
   const parts = Object.entries(counts).filter(([, count]) => (count ?? 0) > 0);
-  return parts.length === 0 ? 'nothing yet' : parts.map(([status, count]) => `${count} ${status}`).join(', ');
+  return parts.length === 0 ? none : parts.map(([status, count]) => `${count} ${status}`).join(', ');
 }
 
 /** The steps of one partition, and how to answer when it waits. */

@@ -8,6 +8,13 @@ export const pipelineName = z
   .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'a pipeline is named by lower-case letters, digits, "-" and "_", e.g. "talbots"');
 export const varsSchema = z.record(z.string().regex(/^[a-z][a-z0-9_]*$/i), z.string().max(1000));
 
+const ofCatchUp = {
+  /** Also those that are done, where the source changed since. */
+  stale: z.boolean().optional(),
+  /** Who wants these partitions, when no person does: `critical: false` lets them be skipped. */
+  startedBy: z.literal('catch-up').optional(),
+};
+
 /**
  * Input of the backfill workflow: small enough to type in the Web UI or with the `temporal` command line.
  * Either `from` and `to` (inclusive ISO dates) or `partitions` (keys).
@@ -26,6 +33,7 @@ export const backfillInputSchema = z
     fromStep: z.string().min(1).max(100).optional(),
     vars: varsSchema.optional(),
     reason: z.string().max(2000).optional(),
+    ...ofCatchUp,
   })
   .refine((input) => (input.from === undefined) === (input.to === undefined), { message: 'give both from and to' })
   .refine((input) => (input.from === undefined) !== (input.partitions === undefined), {
@@ -35,7 +43,12 @@ export type BackfillInput = z.infer<typeof backfillInputSchema>;
 
 /** More partitions for a running backfill: the same words as at its start. */
 export const addInputSchema = z
-  .strictObject({ from: key.optional(), to: key.optional(), partitions: z.array(key).min(1).max(10_000).optional() })
+  .strictObject({
+    from: key.optional(),
+    to: key.optional(),
+    partitions: z.array(key).min(1).max(10_000).optional(),
+    ...ofCatchUp,
+  })
   .refine((input) => (input.from === undefined) === (input.to === undefined), { message: 'give both from and to' })
   .refine((input) => (input.from === undefined) !== (input.partitions === undefined), {
     message: 'give either from and to, or partitions',

@@ -14,6 +14,8 @@ export const partitionInputSchema = z.strictObject({
   fromStep: z.string().min(1).max(100).optional(),
   onFailure: z.enum(ON_FAILURE).optional(),
   reason: z.string().max(2000).optional(),
+  /** `catch-up` for one that no person asked for. */
+  startedBy: z.literal('catch-up').optional(),
 });
 export type PartitionInput = z.infer<typeof partitionInputSchema>;
 

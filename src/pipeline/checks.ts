@@ -26,7 +26,13 @@ export function worksOf(file: PipelineFile): PlacedWork[] {
 
 /** What is wrong with a file of the right shape: names that do not belong together, references to what is not there. */
 export function checkFile(file: PipelineFile, folder: string): DocumentProblem[] {
-  return [...nameProblems(file, folder), ...orderProblems(file), ...varProblems(file), ...referenceProblems(file)];
+  return [
+    ...nameProblems(file, folder),
+    ...orderProblems(file),
+    ...catchUpProblems(file),
+    ...varProblems(file),
+    ...referenceProblems(file),
+  ];
 }
 
 function nameProblems(file: PipelineFile, folder: string): DocumentProblem[] {
@@ -68,6 +74,18 @@ function orderProblems(file: PipelineFile): DocumentProblem[] {
   }
   if (!file.parallel_safe && file.on_failure === 'park') {
     problems.push({ path: ['on_failure'], message: 'park needs parallel_safe: true; expected wait or stop' });
+  }
+  return problems;
+}
+
+function catchUpProblems({ critical, decide_within, freshness, vars }: PipelineFile): DocumentProblem[] {
+  const problems: DocumentProblem[] = [];
+  if (!critical && decide_within === undefined) {
+    const message = 'false needs decide_within, whose time says when a day that nobody decided on is skipped';
+    problems.push({ path: ['critical'], message });
+  }
+  if (freshness !== undefined && freshness.project === undefined && vars.project_id === undefined) {
+    problems.push({ path: ['freshness'], message: 'needs a project, or the var project_id, to run in' });
   }
   return problems;
 }

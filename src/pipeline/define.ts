@@ -1,14 +1,17 @@
 import type { DecideWithin } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import type { FixDefinition, PipelineDefinition, Work } from './definition.js';
+import type { FixDefinition, FreshnessDefinition, PipelineDefinition, Work } from './definition.js';
 import { parseBytes, parseDuration } from './scalars.js';
 import { DEFAULT_RETRY, type PipelineFile } from './schema.js';
 
 type FileStep = PipelineFile['steps'][number];
 type FileWork = FileStep['remedies'][number]['run'][number];
 
-/** Turns a checked file into the definition that the rest of dayfill works with. */
-export function definitionOf(file: PipelineFile, dir: string): PipelineDefinition {
+/**
+ * Turns a checked file into the definition that the rest of dayfill works with.
+ * @param freshnessSql text of the SQL file that `freshness:` names, when it names one.
+ */
+export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: string): PipelineDefinition {
   return {
     name: file.pipeline,
     description: file.description,
@@ -32,6 +35,8 @@ export function definitionOf(file: PipelineFile, dir: string): PipelineDefinitio
     fixes: file.fixes === undefined ? null : fixesOf(file.fixes),
     allowAdHocSql: file.allow_ad_hoc_sql,
     decideWithin: file.decide_within === undefined ? null : decideWithinOf(file.decide_within),
+    critical: file.critical,
+    freshness: file.freshness === undefined ? null : freshnessOf(file.freshness, freshnessSql),
     notify: file.notify,
     steps: file.steps.map((step) => ({
       id: step.id,
@@ -58,6 +63,13 @@ function fixesOf(fixes: NonNullable<PipelineFile['fixes']>): FixDefinition {
     maxBytesBilled: fixes.max_bytes_billed === undefined ? null : parseBytes(fixes.max_bytes_billed),
     autoApply: fixes.auto_apply,
   };
+}
+
+function freshnessOf(
+  { query, project, location, dataset }: NonNullable<PipelineFile['freshness']>,
+  sql: string | undefined,
+): FreshnessDefinition {
+  return { sql: sql ?? query!, project: project ?? null, location: location ?? null, dataset: dataset ?? null };
 }
 
 function decideWithinOf({ time, action, remind_every }: NonNullable<PipelineFile['decide_within']>): DecideWithin {

@@ -23,8 +23,21 @@ export interface PipelineDefinition {
   /** Whether a decision may carry SQL that is in no file. */
   allowAdHocSql: boolean;
   decideWithin: DecideWithin | null;
+  /** Whether days that catch-up started wait for a decision like any other, rather than be skipped by `decideWithin`. */
+  critical: boolean;
+  /** What tells when the source of each day last changed; null: nobody does, so nothing is stale. */
+  freshness: FreshnessDefinition | null;
   notify: NotifyTarget[];
   steps: StepDefinition[];
+}
+
+export interface FreshnessDefinition {
+  /** The query as it stands in the file, or in the SQL file that the file names. */
+  sql: string;
+  /** Null for those of the vars `project_id`, `location` and `dataset`. */
+  project: string | null;
+  location: string | null;
+  dataset: string | null;
 }
 
 export interface FixDefinition extends Omit<FixRules, 'project' | 'location' | 'dataset'> {

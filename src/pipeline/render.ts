@@ -1,4 +1,6 @@
 import type { FixRules } from '../contracts/fix.js';
+import type { FreshnessQuery } from '../contracts/freshness.js';
+import { variantName } from '../contracts/ids.js';
 import type { PartitionInput, RemedyPlan, RenderedPartition, RenderedStep } from '../contracts/partition.js';
 import { FIX_KIND, type Json } from '../contracts/step.js';
 import { boundsOf, previousPartition } from './calendar.js';
@@ -14,14 +16,14 @@ const FIX_RETRY = { attempts: 3, initialMs: 30_000 };
 /**
  * A partition ready to run: steps from `fromStep` on, substituted and checked again.
  * @param previousState what the partition before handed on; undefined when it handed on nothing.
- * @param now ISO time before the first read.
+ * @param sourceAsOf ISO time before the first read of the source.
  * @throws PartitionError when the input does not fit the pipeline.
  */
 export function renderPartition(
   definition: PipelineDefinition,
   input: PartitionInput,
   previousState: Json | undefined,
-  now: string,
+  sourceAsOf: string,
 ): RenderedPartition {
   const values = templateValues(definition, input, previousState);
   const first = stepIndex(definition, input.fromStep);
@@ -32,11 +34,38 @@ export function renderPartition(
     onFailure: input.onFailure ?? definition.onFailure,
     project: values.vars.project_id ?? null,
     lock: definition.lock,
-    decideWithin: definition.decideWithin,
+    decideWithin: decideWithinOf(definition, input),
     autoApply: definition.fixes?.autoApply ?? {},
     notifies: definition.notify.length > 0,
     fixes: definition.fixes !== null,
-    sourceAsOf: now,
+    sourceAsOf,
+  };
+}
+
+/** A day of catch-up's own that may be missed is skipped when its time is up, whatever decides on others. */
+function decideWithinOf({ critical, decideWithin }: PipelineDefinition, { startedBy }: PartitionInput) {
+  return decideWithin && !critical && startedBy === 'catch-up'
+    ? { ...decideWithin, action: 'skip' as const }
+    : decideWithin;
+}
+
+/**
+ * The query that tells when the source of each day last changed; null where a pipeline has none.
+ * @throws PartitionError when the vars do not fit the pipeline.
+ */
+export function renderFreshness(
+  definition: PipelineDefinition,
+  overrides: Record<string, string> = {},
+): FreshnessQuery | null {
+  if (definition.freshness === null) return null;
+  const vars = effectiveVars(definition, overrides);
+  const { sql, project, location, dataset } = definition.freshness;
+  return {
+    pipeline: variantName(definition.name, overrides),
+    sql,
+    project: project ?? vars.project_id!, // one of both is there: checks.ts
+    location: location ?? vars.location ?? null,
+    dataset: dataset ?? vars.dataset ?? null,
   };
 }
 

@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { pipelineName } from '../contracts/backfill.js';
 import { FAILURE_KINDS } from '../contracts/failure.js';
 import { REMEDY_CLASSES } from '../contracts/fix.js';
+import { PROJECT_ID } from '../contracts/ids.js';
 import { NOTICE_EVENTS } from '../contracts/notice.js';
 import { ON_FAILURE } from '../contracts/status.js';
 import { regex } from './regex.js';
 import { bytes, date, duration, identifier } from './scalars.js';
-import { stepKinds } from './step-kinds.js';
+import { sqlFile, stepKinds } from './step-kinds.js';
 
 /** Of a step that says nothing else, and of every step of a remedy. */
 export const DEFAULT_RETRY = { attempts: 3, initial: '30s' };
@@ -88,6 +89,19 @@ const fixes = z
   })
   .describe('What the SQL of fixes may do; without it there are no SQL fixes but those of remedies.');
 
+const freshness = z
+  .strictObject({
+    file: sqlFile.optional().describe("A SQL file of the pipeline's folder."),
+    query: z.string().min(1).max(20_000).optional().describe('The SQL itself.'),
+    project: z.string().regex(PROJECT_ID, 'expected the name of a Google Cloud project').optional(),
+    location: z.string().min(1).max(100).optional(),
+    dataset: dataset.optional(),
+  })
+  .refine(({ file, query }) => (file === undefined) !== (query === undefined), 'expected either file or query')
+  .describe(
+    'Tells when the source of each day last changed: columns day (DATE) and changed_at (TIMESTAMP), for the days from @partition_start to @partition_end.',
+  );
+
 const decideWithin = z.strictObject({
   time: duration.describe('After this the action is taken.'),
   action: z.enum(['retry', 'skip_step', 'skip', 'abort']),
@@ -141,6 +155,11 @@ export const pipelineSchema = z
     fixes: fixes.optional(),
     allow_ad_hoc_sql: z.boolean().default(false).describe('Whether a decision may carry SQL that is in no file.'),
     decide_within: decideWithin.optional().describe('What decides when nobody has.'),
+    critical: z
+      .boolean()
+      .default(true)
+      .describe('Where false, decide_within skips days that catch-up started, whatever its action is for others.'),
+    freshness: freshness.optional(),
     notify: z.array(notifyTarget).default([]).describe('Who is told.'),
     lock: identifier.optional().describe('Pipelines that name the same lock take turns.'),
     steps: z.array(step).min(1),

@@ -25,9 +25,12 @@ const anywhere = {
   env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable')).optional(),
 };
 
-const sqlFile = word.refine((file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'), {
-  message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
-});
+export const sqlFile = word.refine(
+  (file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'),
+  {
+    message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
+  },
+);
 
 /** `with` of each step kind, before and after substitution alike. */
 export const stepKinds = {

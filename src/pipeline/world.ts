@@ -19,7 +19,10 @@ export function checkWorld(
   defaultVenv: string,
   coming: readonly string[] = [],
 ): DocumentProblem[] {
-  return worksOf(file).flatMap(({ path: place, work }) => {
+  const freshness =
+    file.freshness?.file === undefined ? null : fileProblem(path.resolve(dir, file.freshness.file), dir);
+  const ofFreshness = freshness === null ? [] : [{ path: ['freshness', 'file'], message: freshness }];
+  const ofWorks = worksOf(file).flatMap(({ path: place, work }) => {
     const given = work.with as Record<string, Json>;
     const resolved = (name: string): string | undefined => {
       const value = given[name];
@@ -34,7 +37,7 @@ export function checkWorld(
       if (folder !== undefined) problems.push(...problem(name, folderProblem(folder)));
     }
     const fix = resolved('file');
-    if (fix !== undefined && !coming.includes(fix)) problems.push(...problem('file', fixProblem(fix, dir)));
+    if (fix !== undefined && !coming.includes(fix)) problems.push(...problem('file', fileProblem(fix, dir)));
     const venv = resolved('venv');
     if (venv !== undefined) problems.push(...problem('venv', venvProblem(venv)));
     else if (PYTHON_KINDS.includes(work.uses) && venvProblem(defaultVenv) !== null) {
@@ -43,6 +46,7 @@ export function checkWorld(
     }
     return problems;
   });
+  return [...ofFreshness, ...ofWorks];
 }
 
 /** What names files and folders refers to fixed vars only, which checks.ts has made sure of. */
@@ -57,7 +61,7 @@ function folderProblem(folder: string): string | null {
   return isFolder(folder) ? null : `there is no folder ${shown(folder)}`;
 }
 
-function fixProblem(file: string, dir: string): string | null {
+function fileProblem(file: string, dir: string): string | null {
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return `there is no file ${shown(file)}`;
   // A link may lead out of the folder though its name does not.
   const inside = realpathSync(file).startsWith(realpathSync(dir) + path.sep);

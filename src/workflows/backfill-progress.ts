@@ -1,4 +1,4 @@
-import type { AddReceipt, PartitionReport, Plan, Progress } from '../contracts/backfill.js';
+import type { AddInput, AddReceipt, BackfillInput, PartitionReport, Plan, Progress } from '../contracts/backfill.js';
 import type { AlikeInput, StandingOrder } from '../contracts/decision.js';
 import type { BackfillStatus, OnFailure, PartitionStatus } from '../contracts/status.js';
 
@@ -19,6 +19,10 @@ export interface BackfillCarry {
   notifies: boolean;
   /** What stands for every failure of a fingerprint, by fingerprint. */
   standing: Record<string, AlikeInput>;
+  /** Whether done partitions whose source changed since are run again. */
+  stale: boolean;
+  /** Partitions that catch-up wants, and no person. */
+  ofCatchUp: string[];
 }
 
 /** What a backfill knows of its partitions. Every change moves `version`, so that the loop can wait for "something changed". */
@@ -33,14 +37,15 @@ export class BackfillProgress {
     for (const partition of Object.keys(carry.live)) this.parked.add(partition);
   }
 
-  static planned(plan: Plan, order: 'asc' | 'desc', now: Date): BackfillProgress {
+  static planned(plan: Plan, input: Pick<BackfillInput, 'order' | 'stale' | 'startedBy'>, now: Date): BackfillProgress {
     const { pipeline, concurrency, onFailure, notifies } = plan;
+    const pending = plan.partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition);
     return new BackfillProgress({
       pipeline,
-      order,
+      order: input.order ?? 'asc',
       concurrency,
       onFailure,
-      pending: plan.partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition),
+      pending,
       live: {},
       ended: {},
       planSkipped: plan.partitions.filter(({ action }) => action === 'skip').length,
@@ -50,6 +55,8 @@ export class BackfillProgress {
       draining: false,
       notifies,
       standing: {},
+      stale: input.stale === true,
+      ofCatchUp: input.startedBy === undefined ? [] : [...pending],
     });
   }
 
@@ -119,7 +126,7 @@ export class BackfillProgress {
   }
 
   /** Takes more partitions in, in the order of the backfill; those it has already are left out. */
-  add(plan: Plan): AddReceipt {
+  add(plan: Plan, { stale, startedBy }: AddInput): AddReceipt {
     const receipt: AddReceipt = { added: [], skipped: [] };
     for (const planned of plan.partitions) {
       const { partition } = planned;
@@ -129,6 +136,9 @@ export class BackfillProgress {
       else receipt.added.push(partition);
     }
     for (const partition of receipt.added) delete this.carry.ended[partition];
+    this.carry.stale ||= stale === true;
+    this.carry.ofCatchUp = this.carry.ofCatchUp.filter((partition) => !receipt.added.includes(partition));
+    if (startedBy !== undefined) this.carry.ofCatchUp.push(...receipt.added);
     this.carry.pending.push(...receipt.added);
     this.carry.pending.sort();
     if (this.carry.order === 'desc') this.carry.pending.reverse();

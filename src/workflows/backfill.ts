@@ -103,13 +103,15 @@ class BackfillRun {
       concurrency: 1,
       notifies: false,
     };
-    this.planning = BackfillProgress.planned({ ...nothingYet, onFailure: 'wait' }, 'asc', new Date());
+    this.planning = BackfillProgress.planned({ ...nothingYet, onFailure: 'wait' }, {}, new Date());
     // A backfill that an older version continued as new carries less.
     if (carry !== undefined)
       this.current = new BackfillProgress({
         ...carry,
         notifies: carry.notifies ?? false,
         standing: carry.standing ?? {},
+        stale: carry.stale ?? false,
+        ofCatchUp: carry.ofCatchUp ?? [],
       });
     setHandler(pauseSignal, async () => (await this.ready()).set({ paused: true }), {
       description: 'Start no other partition until resumed.',
@@ -153,7 +155,7 @@ class BackfillRun {
     const cameWithStart = this.current === null && selection(add) === selection(this.input);
     const progress = await this.ready();
     if (cameWithStart && this.firstPlan !== null) return receiptOf(this.firstPlan);
-    return progress.add(await orRefusal(planMore(this.input, add)));
+    return progress.add(await orRefusal(planMore(this.input, add)), add);
   }
 
   /** Refuses until one partition has been healed: that one shows that the decision is right. */
@@ -191,7 +193,7 @@ class BackfillRun {
     upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: variantName(this.input.pipeline, this.input.vars) }]);
     if (this.current !== null) return;
     this.firstPlan = await orRefusal(plan(this.input));
-    this.current = BackfillProgress.planned(this.firstPlan, this.input.order ?? 'asc', new Date());
+    this.current = BackfillProgress.planned(this.firstPlan, this.input, new Date());
   }
 
   /** Messages may come while the plan is being made. */
@@ -216,11 +218,12 @@ class BackfillRun {
 
   private async run(key: string): Promise<void> {
     const { pipeline, vars, fromStep, reason } = this.input;
-    const { onFailure } = this.progress.carry;
+    const { onFailure, ofCatchUp } = this.progress.carry;
     const childInput: PartitionInput = { pipeline, partition: key, onFailure };
     if (vars !== undefined) childInput.vars = vars;
     if (fromStep !== undefined) childInput.fromStep = fromStep;
     if (reason !== undefined) childInput.reason = reason;
+    if (ofCatchUp.includes(key)) Object.assign(childInput, { reason: 'catch-up', startedBy: 'catch-up' });
     const workflowId = partitionId(pipeline, key, vars);
     for (;;) {
       try {
@@ -243,7 +246,7 @@ class BackfillRun {
 
   private planInput(): BackfillInput {
     const { from: _from, to: _to, exclude: _exclude, ...rest } = this.input;
-    return rest;
+    return this.progress.carry.stale ? { ...rest, stale: true } : rest;
   }
 
   /** Waits until something changed; a cancellation ends the partitions in flight first. */
@@ -316,8 +319,8 @@ async function orRefusal<T>(asked: Promise<T>): Promise<T> {
   }
 }
 
-function selection({ from, to, partitions }: AddInput): string {
-  return JSON.stringify([from, to, partitions]);
+function selection({ from, to, partitions, stale }: AddInput): string {
+  return JSON.stringify([from, to, partitions, stale]);
 }
 
 function receiptOf({ partitions }: Plan): AddReceipt {

@@ -17,6 +17,8 @@ export function pipeline(given: Partial<PipelineDefinition> = {}): PipelineDefin
     fixes: null,
     allowAdHocSql: false,
     decideWithin: null,
+    critical: true,
+    freshness: null,
     notify: [],
     steps: [step({ id: 'crm' }), step({ id: 'identity' })],
     ...given,

@@ -111,6 +111,47 @@ steps:
   });
 });
 
+describe('freshness and critical', () => {
+  const SQL = 'select day, changed_at from landing.changes';
+
+  it('are none and true by default', () => {
+    expect(world.load('small', SMALL)).toMatchObject({ freshness: null, critical: true });
+  });
+
+  it('take the SQL itself, or a file of the folder', () => {
+    const vars = 'vars: { project_id: talbots-dev }\n';
+    expect(world.load('small', `${SMALL}${vars}freshness: { query: "${SQL}", dataset: landing }\n`).freshness).toEqual({
+      ...{ sql: SQL, project: null, location: null, dataset: 'landing' },
+    });
+    world.write('pipelines/small/freshness.sql', SQL);
+    const own = 'freshness: { file: freshness.sql, project: other-project, location: EU }\n';
+    expect(world.load('small', SMALL + own).freshness).toEqual({
+      ...{ sql: SQL, project: 'other-project', location: 'EU', dataset: null },
+    });
+    const rule = 'decide_within: { time: 12h, action: retry }\n';
+    expect(world.load('small', `${SMALL}${rule}critical: false\n`)).toMatchObject({ critical: false });
+  });
+
+  it.each([
+    ['freshness: {}', 'freshness: expected either file or query'],
+    ['freshness: { file: f.sql, query: select 1 }', 'freshness: expected either file or query'],
+    ['freshness: { query: select 1 }', 'freshness: needs a project, or the var project_id, to run in'],
+    ['freshness: { file: nowhere.sql, project: a-project }', /freshness\.file: there is no file .*nowhere\.sql/],
+    ['freshness: { file: ../x.sql, project: a-project }', /freshness\.file: expected a path inside/],
+    ['freshness: { query: select 1, project: "${vars.x}" }', /freshness\.project: expected the name of a Google Cloud/],
+    [
+      'critical: false',
+      'critical: false needs decide_within, whose time says when a day that nobody decided on is skipped',
+    ],
+  ])('%s is refused', (line, message) => {
+    const [problem, ...more] = world.problems('small', `${SMALL}${line}\n`);
+    expect(more).toEqual([]);
+    expect(`${problem!.path}: ${problem!.message}`).toEqual(
+      typeof message === 'string' ? message : expect.stringMatching(message),
+    );
+  });
+});
+
 /** One mistake each: what is replaced, by what, and the problem as a person reads it after the file's name. */
 const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
   [
