@@ -1,3 +1,5 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -420,6 +422,53 @@ describe('storage', () => {
     await file.save('third', { resumable: false, preconditionOpts: { ifGenerationMatch: generation! } });
     await expect(file.delete({ ifGenerationMatch: generation! })).rejects.toMatchObject({ code: 412 });
     expect((await file.download())[0].toString()).toBe('third');
+  });
+
+  test('a file that is changed or removed on disk is no longer what it was', async () => {
+    const bucket = storage.bucket('landing');
+    const [changed, removed] = [bucket.file('on-disk/changed'), bucket.file('on-disk/removed')];
+    for (const file of [changed, removed])
+      await file.save('whole', { resumable: false, metadata: { metadata: { by: 'us' } } });
+    const [before] = await changed.getMetadata();
+    writeFileSync(path.join(directory, 'storage/landing/on-disk/changed'), 'whol');
+    rmSync(path.join(directory, 'storage/landing/on-disk/removed'));
+    const [listed] = await bucket.getFiles({ prefix: 'on-disk/' });
+    const md5Hash = createHash('md5').update('whol').digest('base64');
+    expect(listed.map(({ metadata }) => metadata)).toMatchObject([
+      { name: changed.name, size: '4', md5Hash, metadata: { by: 'us' } },
+    ]);
+    expect(listed[0]!.metadata.generation).not.toBe(before.generation);
+    await expect(removed.getMetadata()).rejects.toMatchObject({ code: 404 });
+  });
+
+  test('takes a resumable upload up where it was left, from nothing or from the middle', async () => {
+    const file = storage.bucket('landing').file('resumed');
+    const content = randomBytes(600 * 1024);
+    const part = 256 * 1024;
+    for (const sent of [0, part]) {
+      const [uri] = await file.createResumableUpload();
+      if (sent > 0) {
+        const headers = { 'content-range': `bytes 0-${sent - 1}/${content.length}` };
+        expect((await fetch(uri, { method: 'PUT', headers, body: content.subarray(0, sent) })).status).toBe(308);
+      }
+      await file.save(content, { resumable: true, uri });
+      expect(content.equals((await file.download())[0])).toBe(true);
+    }
+  });
+
+  test('many small objects at once, each as quick as the first', async () => {
+    const bucket = storage.bucket('landing');
+    const hundred = async (round: number) => {
+      const began = performance.now();
+      const names = Array.from({ length: 100 }, (_, index) => `many/${round}/${index}`);
+      await Promise.all(names.map((name) => bucket.file(name).save(name, { resumable: false })));
+      return performance.now() - began;
+    };
+    const rounds: number[] = [];
+    for (let round = 0; round < 10; round++) rounds.push(await hundred(round));
+    const [first, last] = [Math.min(...rounds.slice(0, 3)), Math.min(...rounds.slice(-3))];
+    expect(last).toBeLessThan(3 * first);
+    expect((await bucket.getFiles({ prefix: 'many/' }))[0]).toHaveLength(1000);
   });
 
   test('BigQuery loads gs:// objects', async () => {
