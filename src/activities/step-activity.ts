@@ -207,8 +207,9 @@ const NOTHING: Omit<StepResult, 'log'> = {
 };
 
 /** What the next attempt must know; progress starts anew. */
-function carriedOver({ jobId, runId, transientFailures }: StepHeartbeat): StepHeartbeat {
+function carriedOver({ jobId, runId, uploads, transientFailures }: StepHeartbeat): StepHeartbeat {
   return {
+    ...(uploads !== undefined && { uploads }),
     ...(jobId !== undefined && { jobId }),
     ...(runId !== undefined && { runId }),
     ...(transientFailures !== undefined && { transientFailures }),

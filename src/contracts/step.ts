@@ -1,5 +1,12 @@
 /** The kinds of step that `uses:` can name; each is an activity of the same name. */
-export const STEP_KINDS = ['dagster/job', 'dbt/build', 'bigquery/query', 'command'] as const;
+export const STEP_KINDS = [
+  'dagster/job',
+  'dbt/build',
+  'bigquery/query',
+  'storage/upload',
+  'storage/cleanup',
+  'command',
+] as const;
 export type StepKind = (typeof STEP_KINDS)[number];
 
 /** What runs the SQL of a fix; no pipeline file names it. */
@@ -58,6 +65,8 @@ export interface StepHeartbeat {
   pid?: number;
   jobId?: string;
   runId?: string;
+  /** Uploads in parts that are under way, by object name: the address at which each goes on. */
+  uploads?: Record<string, string>;
   /** Transient failures so far; kept across attempts so that a lost worker does not count as one. */
   transientFailures?: number;
 }

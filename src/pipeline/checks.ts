@@ -2,7 +2,7 @@ import { RESERVED_PIPELINE_NAMES } from '../contracts/ids.js';
 import type { Json } from '../contracts/step.js';
 import type { DocumentProblem } from './messages.js';
 import type { PipelineFile } from './schema.js';
-import { FIXED_WITH } from './step-kinds.js';
+import { FIXED_WITH, OWN_PLACES } from './step-kinds.js';
 import { referenceProblem, referencesIn, textsIn } from './template.js';
 
 type Path = (string | number)[];
@@ -107,14 +107,25 @@ function referenceProblems(file: PipelineFile): DocumentProblem[] {
     [...textsIn(work.with as Json)].flatMap(({ path: inside, text }) => {
       const names = referencesIn(text);
       const fixed = FIXED_WITH[work.uses].includes(inside.join('.'));
+      const own = OWN_PLACES[work.uses]?.includes(String(inside[0])) === true;
       const message =
         names.map((name) => referenceProblem(name, file.vars)).find((problem) => problem !== null) ??
-        (fixed ? fixedProblem(names, file) : null) ??
+        (fixed
+          ? fixedProblem(names, file)
+          : own
+            ? fixedProblem(
+                names.filter((name) => !OWN_NAMES.includes(name)),
+                file,
+              )
+            : null) ??
         (file.parallel_safe ? stateProblem(names) : null);
       return message === null ? [] : [{ path: [...path, 'with', ...inside], message }];
     }),
   );
 }
+
+/** Cannot be chosen at a start, but differ from run to run. */
+const OWN_NAMES = ['pipeline', 'partition', 'partition.start', 'partition.end'];
 
 function fixedProblem(names: string[], file: PipelineFile): string | null {
   const loose = names.find((name) => {

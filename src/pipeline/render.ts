@@ -199,6 +199,7 @@ function templateValues(
   previousState: Json | undefined,
 ): TemplateValues {
   return {
+    pipeline: variantName(input.pipeline, input.vars),
     partition: boundsOf(definition, input.partition),
     isFirst: previousPartition(definition, input.partition) === null,
     vars: effectiveVars(definition, input.vars),

@@ -24,6 +24,8 @@ const NO_ANSWER = /socket hang up|fetch failed|network/i;
 
 interface WarehouseError {
   code?: number | string;
+  /** Of Cloud Storage's uploads in parts. */
+  status?: number;
   message?: string;
   errors?: { reason?: string; message?: string }[];
   reason?: string;
@@ -32,10 +34,11 @@ interface WarehouseError {
 /** Whether another try of the same request may succeed: network, 5xx, rate limit, lock. */
 export function isTransientWarehouseError(error: unknown): boolean {
   const { code, message = '', errors = [], reason } = error as WarehouseError;
-  if (typeof code === 'number' && (code >= 500 || code === 429)) return true;
+  const status = statusOf(error);
+  if (status !== undefined && (status >= 500 || status === 429)) return true;
   if (typeof code === 'string' && TRANSIENT_CODES.has(code)) return true;
   if ([reason, ...errors.map((e) => e.reason)].some((r) => r !== undefined && TRANSIENT_REASONS.has(r))) return true;
-  const answered = typeof code === 'number' || reason !== undefined || errors.length > 0;
+  const answered = status !== undefined || reason !== undefined || errors.length > 0;
   return isConcurrentUpdate(error) || (!answered && NO_ANSWER.test(message));
 }
 
@@ -58,8 +61,8 @@ export function warehouseMessage(error: unknown): string {
 
 /** The HTTP status of an error of the client, when it has one. */
 export function statusOf(error: unknown): number | undefined {
-  const { code } = error as WarehouseError;
-  return typeof code === 'number' ? code : undefined;
+  const { code, status } = error as WarehouseError;
+  return typeof code === 'number' ? code : status;
 }
 
 /** Makes something; false when it was there already. */
@@ -70,5 +73,14 @@ export async function ignoringConflict(creation: Promise<unknown>): Promise<bool
   } catch (error) {
     if (statusOf(error) !== 409) throw error;
     return false;
+  }
+}
+
+/** Removes something; that it was gone already is fine. */
+export async function ignoringNotFound(removal: Promise<unknown>): Promise<void> {
+  try {
+    await removal;
+  } catch (error) {
+    if (statusOf(error) !== 404) throw error;
   }
 }

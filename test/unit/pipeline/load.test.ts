@@ -158,7 +158,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown step kind',
     'dagster/job',
     'dagster/jbo',
-    '9:11 steps.0.uses: unknown step kind "dagster/jbo"; expected one of dagster/job, dbt/build, bigquery/query, command; did you mean "dagster/job"?',
+    '9:11 steps.0.uses: unknown step kind "dagster/jbo"; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, command; did you mean "dagster/job"?',
   ],
   [
     'a key with a slip',
@@ -189,7 +189,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'a step without kind',
     '    uses: dagster/job\n',
     '',
-    '7:5 steps.0.uses: is missing; expected one of dagster/job, dbt/build, bigquery/query, command',
+    '7:5 steps.0.uses: is missing; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, command',
   ],
   ['a wrong type', 'module: crm_dagster', 'module: [a]', '10:59 steps.0.with.module: expected text, found a list'],
   ['an empty value', 'title: CRM ingestion', 'title:', '8:11 steps.0.title: expected text, found nothing'],
@@ -287,13 +287,13 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown substitution',
     '${partition}',
     '${today}',
-    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${today}; expected partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
+    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${today}; expected pipeline, partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
   ],
   [
     'an open substitution',
     '"${partition}"',
     '"${partition"',
-    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${}; expected partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
+    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${}; expected pipeline, partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
   ],
   [
     'a project that changes by day',
