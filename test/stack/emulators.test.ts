@@ -348,6 +348,7 @@ describe('costs', () => {
     ['select id from probe.priced where day >= (select max(day) from probe.priced)', 16_000],
     ["select id from probe.by_time where at >= '2025-07-10 12:00:00'", 1_600],
     ["select id from probe.by_time where date(at) = '2025-07-02'", 1_600],
+    ["select id from probe.by_time where date(at) between '2025-07-02' and '2025-07-03' and id > 0", 3_200],
     [
       "declare d date default '2025-07-03'; select id from probe.priced where day = d; select name from probe.priced",
       7_600,

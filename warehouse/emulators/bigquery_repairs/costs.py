@@ -8,6 +8,7 @@ read; UPDATE, DELETE and MERGE count the whole rows of the table that they chang
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ _WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|MERGE|CREATE\s.*?\bTABLE\b.*?\
 _NAME = r'(?:"(?:[^"]|"")*"|\w+)'
 _CHANGED = re.compile(rf"\s*(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+({_NAME}(?:\.{_NAME})*)", re.IGNORECASE)
 _WORD = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|(?P<word>[A-Za-z_]\w*)", re.DOTALL)
+_STRUCTURE = re.compile(rf"{QUOTED_OR_COMMENT}|[()]| AND | BETWEEN ", re.DOTALL)
 _IN_CONSTANT_FILTERS = set("AND OR NOT IN IS NULL BETWEEN CAST AS DATE TIMESTAMP WITH TIME ZONE date_trunc".split())
 _BYTES = {"boolean": 1, "decimal": 16, "interval": 16}
 
@@ -133,7 +135,9 @@ def _table_bytes(
         width += sum(sampled.widths.values())
     surviving = _surviving(job, name, table, read, sampled)
     if surviving is not None:
-        [(count,)] = connection.execute(f"SELECT count(*) FROM {name} WHERE {surviving}").fetchall()
+        # What a plan says is for people: where it is no SQL, all partitions count.
+        with suppress(duckdb.ParserException, duckdb.BinderException):
+            [(count,)] = connection.execute(f"SELECT count(*) FROM {name} WHERE {surviving}").fetchall()
     return round(count * width)
 
 
@@ -199,18 +203,24 @@ def _constant_filters(column: str, filters: list[str]) -> list[str]:
 def _conjuncts(text: str) -> list[str]:
     """The parts that AND joins at the outermost level."""
     text = text.strip()
-    depth, start, parts, wraps = 0, 0, [], text.startswith("(")
-    for match in re.finditer(rf"{QUOTED_OR_COMMENT}|[()]| AND ", text, re.DOTALL):
+    depth, start, parts, wrapped, between = 0, 0, [], text.startswith("("), False
+    for match in _STRUCTURE.finditer(text):
         token = match[0]
         if token in "()":
             depth += 1 if token == "(" else -1
-            wraps &= depth > 0 or match.end() == len(text)
-        elif token == " AND " and depth == 0:
-            parts.append(text[start : match.start()])
-            start = match.end()
-    if wraps:
+            wrapped &= depth > 0 or match.end() == len(text)
+        elif depth == 0 and token == " BETWEEN ":
+            between = True
+        elif depth == 0 and token == " AND ":
+            if not between:
+                parts.append(text[start : match.start()])
+                start = match.end()
+            between = False
+    if wrapped:
         return _conjuncts(text[1:-1])
-    return [part for each in parts for part in _conjuncts(each)] + _conjuncts(text[start:]) if parts else [text]
+    if not parts:
+        return [text]
+    return [part for each in (*parts, text[start:]) for part in _conjuncts(each)]
 
 
 def _words(text: str) -> set[str]:
