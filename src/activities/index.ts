@@ -48,7 +48,7 @@ export function createActivities(
   return {
     'dagster/job': dagsterJob(deps),
     'dbt/build': dbtBuild(deps),
-    'bigquery/query': bigQueryQuery(deps.clients)(deps),
+    'bigquery/query': bigQueryQuery(deps),
     'bigquery/fix': bigQueryFix(deps)(deps),
     'storage/upload': storageUpload(deps),
     'storage/cleanup': storageCleanup(deps),

@@ -22,6 +22,13 @@ export function concurrency(text: string): number {
   return Number(text);
 }
 
+/** More than nothing. */
+export function dollars(text: string): number {
+  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text) || Number(text) === 0)
+    throw new InvalidArgumentError('expected dollars such as 20 or 7.50');
+  return Number(text);
+}
+
 /** `--var name=value`, any number of times. */
 export function varList(text: string, before: Vars = {}): Vars {
   const [, name, value] = /^([a-z]\w*)=(.*)$/is.exec(text) ?? [];

@@ -3,7 +3,8 @@ import { Command } from 'commander';
 import { type KnownDue, knownDue } from '../client/due.js';
 import type { Dayfill } from '../client/open.js';
 import { checkKnown } from '../client/pipelines.js';
-import { pipelineStatus } from '../client/status.js';
+import { type PipelineStatus, pipelineStatus } from '../client/status.js';
+import { dollarsText } from '../contracts/amounts.js';
 import { listPipelines } from '../pipeline/load.js';
 import { statusJson } from './json.js';
 import { printJson, sayWhetherWorkerAnswers, withDayfill } from './options.js';
@@ -21,7 +22,7 @@ export function statusCommand(): Command {
     .option('--watch', 'show it again as it changes, until nothing runs')
     .option(
       '--json',
-      'print one JSON document: {"pipeline","state","total","counts","current","partitions":[…],"missing":[…],"stale":[…]}',
+      'print one JSON document: {"pipeline","state","total","counts","current","spentUsd","budgetUsd","partitions":[…],"missing":[…],"stale":[…]}',
     )
     .addHelpText(
       'after',
@@ -63,7 +64,7 @@ async function one(dayfill: Dayfill, pipeline: string, options: { watch?: true; 
     const status = await pipelineStatus(dayfill, pipeline);
     if (workerAnswered !== status.workerAnswers) sayWhetherWorkerAnswers(status);
     workerAnswered = status.workerAnswers;
-    const text = `${statusTable(status)}\n${pipeline} is ${status.state}: ${countsLine(status.counts)}`;
+    const text = `${statusTable(status)}\n${pipeline} is ${status.state}: ${countsLine(status.counts)}${costPart(status)}`;
     if (!options.watch || status.state === 'idle') {
       const due = await askDue(dayfill, pipeline);
       if (options.json) return printJson({ ...statusJson(status), ...dueJson(due) });
@@ -96,4 +97,11 @@ function dueLines(pipeline: string, { missing, stale }: KnownDue): string[] {
       ? []
       : [`${keys.length} ${what}: ${sentence(keys.join(', '), MOST_KEYS)} (dayfill run ${pipeline} --${what})`],
   );
+}
+
+/** What the running backfill has spent, where it is known. */
+function costPart({ spentUsd, budgetUsd }: PipelineStatus): string {
+  if (spentUsd === null && budgetUsd === null) return '';
+  const spent = `; ${dollarsText(spentUsd ?? 0)} spent`;
+  return budgetUsd === null ? spent : `${spent} of ${dollarsText(budgetUsd)}`;
 }

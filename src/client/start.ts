@@ -6,6 +6,7 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { dollarsText } from '../contracts/amounts.js';
 import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '../contracts/backfill.js';
 import { backfillId, TASK_QUEUE, type Vars, variantName } from '../contracts/ids.js';
 import { addUpdate, drainSignal, pauseSignal, progressQuery, resumeSignal } from '../contracts/messages.js';
@@ -16,6 +17,7 @@ import { changesOf } from './due.js';
 import { NoWorkerError, StateError } from './errors.js';
 import type { Dayfill } from './open.js';
 import { checkKnown, type PipelineFiles } from './pipelines.js';
+import { backfillProgress } from './status.js';
 import { workerPolls } from './workers.js';
 
 /** A worker has to plan before it answers. */
@@ -105,9 +107,19 @@ export async function pauseBackfill(dayfill: Dayfill, pipeline: string): Promise
   await tell(dayfill, pipeline, (handle) => handle.signal(pauseSignal));
 }
 
-/** @throws StateError when no backfill of the pipeline is running. */
-export async function resumeBackfill(dayfill: Dayfill, pipeline: string): Promise<void> {
-  await tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal));
+/**
+ * Goes on after a pause; with `budgetUsd` in place of the backfill's budget, what it has spent included.
+ * @throws StateError when no backfill of the pipeline is running, or it has spent as much already.
+ */
+export async function resumeBackfill(dayfill: Dayfill, pipeline: string, budgetUsd?: number): Promise<void> {
+  if (budgetUsd === undefined) return tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal, undefined));
+  const spentUsd = (await backfillProgress(dayfill, pipeline))?.spentUsd ?? 0;
+  if (spentUsd >= budgetUsd) {
+    throw new StateError(
+      `The backfill of ${pipeline} has spent ${dollarsText(spentUsd)} already: give it more than that.`,
+    );
+  }
+  await tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal, { budgetUsd }));
 }
 
 /** Ends a backfill: after the partitions under way, or now, which stops them. */

@@ -70,12 +70,16 @@ export interface Plan {
   onFailure: OnFailure;
   /** Whether anyone is to be told. */
   notifies: boolean;
+  /** Dollars after which no further partition starts; null without a budget. */
+  budgetUsd?: number | null;
 }
 
 const partitionReportSchema = z.strictObject({
   status: z.enum(PARTITION_STATUSES),
   step: z.string().nullable(),
   failure: z.strictObject({ id: z.string(), fingerprint: z.string(), message: z.string() }).nullable(),
+  /** Dollars so far; null when nothing told. */
+  costUsd: z.number().nullable().optional(),
 });
 /** What the parent knows of a partition that has a workflow right now. */
 export type PartitionReport = z.infer<typeof partitionReportSchema>;
@@ -100,6 +104,19 @@ export interface Progress {
   startedAt: string;
   /** Milliseconds that the ended partitions took together. */
   endedMs: number;
+  /** Dollars that its partitions took so far; null when none told. */
+  spentUsd: number | null;
+  /** Dollars after which no further partition starts; null without a budget. */
+  budgetUsd: number | null;
+}
+
+/** Whether the budget is spent while partitions are left: none starts until someone says so. */
+export function outOfBudget({
+  pending,
+  spentUsd,
+  budgetUsd,
+}: Pick<Progress, 'pending' | 'spentUsd' | 'budgetUsd'>): boolean {
+  return budgetUsd !== null && pending.length > 0 && (spentUsd ?? 0) >= budgetUsd;
 }
 
 /** How a backfill ended. */

@@ -1,6 +1,7 @@
 import { RESERVED_PIPELINE_NAMES } from '../contracts/ids.js';
 import type { Json } from '../contracts/step.js';
 import type { DocumentProblem } from './messages.js';
+import { parseDuration } from './scalars.js';
 import type { PipelineFile } from './schema.js';
 import { FIXED_WITH, OWN_PLACES } from './step-kinds.js';
 import { referenceProblem, referencesIn, textsIn } from './template.js';
@@ -13,7 +14,7 @@ export interface PlacedWork {
   work: Pick<PipelineFile['steps'][number], 'uses' | 'with'>;
 }
 
-/** Every step of a file, of its remedies, and of what follows a fix. */
+/** Every step of a file, of its remedies, and of what follows a fix or a crossed limit. */
 export function worksOf(file: PipelineFile): PlacedWork[] {
   return file.steps.flatMap((step, index) => [
     { path: ['steps', index], work: step },
@@ -21,6 +22,7 @@ export function worksOf(file: PipelineFile): PlacedWork[] {
       remedy.run.map((work, w) => ({ path: ['steps', index, 'remedies', r, 'run', w], work })),
     ),
     ...step.after_fix.map((work, w) => ({ path: ['steps', index, 'after_fix', w], work })),
+    ...step.cleanup.map((work, w) => ({ path: ['steps', index, 'cleanup', w], work })),
   ]);
 }
 
@@ -32,6 +34,7 @@ export function checkFile(file: PipelineFile, folder: string): DocumentProblem[]
     ...catchUpProblems(file),
     ...varProblems(file),
     ...referenceProblems(file),
+    ...file.steps.flatMap((step, index) => limitProblems(step, ['steps', index], file)),
   ];
 }
 
@@ -142,4 +145,39 @@ function stateProblem(names: string[]): string | null {
   return state === undefined
     ? null
     : `\${${state}} needs the partition before to be done first, which parallel_safe: true does not promise`;
+}
+
+/** Limits that could not be held: what no one sees, or what another bound ends first. */
+function limitProblems(step: PipelineFile['steps'][number], path: Path, file: PipelineFile): DocumentProblem[] {
+  const { limits, cleanup, timeout } = step;
+  if (limits === undefined) {
+    const message = 'cleanup runs when a limit is crossed, and the step has no limits';
+    return cleanup.length === 0 ? [] : [{ path: [...path, 'cleanup'], message, onKey: true }];
+  }
+  const problems: DocumentProblem[] = [];
+  const { runtime, on_limit: _, ...ofJobs } = limits;
+  if (runtime !== undefined && parseDuration(runtime)! >= parseDuration(timeout)!) {
+    const message = `expected less than the timeout of ${timeout}, which stops the step first`;
+    problems.push({ path: [...path, 'limits', 'runtime'], message });
+  }
+  const [first] = Object.keys(ofJobs);
+  if (first !== undefined && file.vars.project_id === undefined) {
+    const message = 'needs the var project_id: BigQuery jobs are looked for in that project';
+    problems.push({ path: [...path, 'limits', first], message, onKey: true });
+  }
+  for (const [index, table] of (limits.temp_tables ?? []).entries()) {
+    const place = [...path, 'limits', 'temp_tables', index];
+    if (table.dataset === undefined && file.vars.dataset === undefined) {
+      problems.push({ path: place, message: 'needs the dataset of the tables, or the var dataset' });
+    }
+    for (const { path: inside, text } of textsIn(table as Json)) {
+      for (const name of referencesIn(text)) {
+        const message = name.startsWith('previous.')
+          ? 'what the partition before handed on is no part of limits'
+          : referenceProblem(name, file.vars);
+        if (message !== null) problems.push({ path: [...place, ...inside], message });
+      }
+    }
+  }
+  return problems;
 }

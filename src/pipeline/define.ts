@@ -1,6 +1,7 @@
+import { SLOT_HOUR_MS } from '../contracts/amounts.js';
 import type { DecideWithin } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import type { FixDefinition, FreshnessDefinition, PipelineDefinition, Work } from './definition.js';
+import type { FixDefinition, FreshnessDefinition, LimitsDefinition, PipelineDefinition, Work } from './definition.js';
 import { parseBytes, parseDuration } from './scalars.js';
 import { DEFAULT_RETRY, type PipelineFile } from './schema.js';
 
@@ -38,6 +39,7 @@ export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: str
     critical: file.critical,
     freshness: file.freshness === undefined ? null : freshnessOf(file.freshness, freshnessSql),
     notify: file.notify,
+    budgetUsd: file.budget_usd ?? null,
     steps: file.steps.map((step) => ({
       id: step.id,
       title: step.title ?? step.id,
@@ -50,6 +52,8 @@ export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: str
         then,
       })),
       afterFix: step.after_fix.map((work) => workOf(work, DEFAULT_RETRY)),
+      limits: step.limits === undefined ? null : limitsOf(step.limits),
+      cleanup: step.cleanup.map((work) => workOf(work, DEFAULT_RETRY)),
     })),
   };
 }
@@ -70,6 +74,21 @@ function freshnessOf(
   sql: string | undefined,
 ): FreshnessDefinition {
   return { sql: sql ?? query!, project: project ?? null, location: location ?? null, dataset: dataset ?? null };
+}
+
+function limitsOf(limits: NonNullable<FileStep['limits']>): LimitsDefinition {
+  const { runtime, bytes_billed, slot_hours, cost_usd, temp_tables = [], on_limit } = limits;
+  return {
+    runtimeMs: runtime === undefined ? null : parseDuration(runtime)!,
+    bytesBilled: bytes_billed === undefined ? null : parseBytes(bytes_billed),
+    slotMs: slot_hours === undefined ? null : slot_hours * SLOT_HOUR_MS,
+    costUsd: cost_usd ?? null,
+    tempTables: temp_tables.map(({ like, dataset, project, date_column, max_days }) => ({
+      ...{ like, dateColumn: date_column, maxDays: max_days },
+      ...{ dataset: dataset ?? null, project: project ?? null },
+    })),
+    onLimit: on_limit,
+  };
 }
 
 function decideWithinOf({ time, action, remind_every }: NonNullable<PipelineFile['decide_within']>): DecideWithin {

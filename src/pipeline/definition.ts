@@ -1,5 +1,6 @@
 import type { FailureKind } from '../contracts/failure.js';
 import type { FixRules, RemedyClass } from '../contracts/fix.js';
+import type { StepLimits, TempTableLimit } from '../contracts/limits.js';
 import type { NoticeEvent } from '../contracts/notice.js';
 import type { DecideWithin } from '../contracts/partition.js';
 import type { OnFailure } from '../contracts/status.js';
@@ -28,6 +29,8 @@ export interface PipelineDefinition {
   /** What tells when the source of each day last changed; null: nobody does, so nothing is stale. */
   freshness: FreshnessDefinition | null;
   notify: NotifyTarget[];
+  /** Dollars after which a backfill pauses; null without a budget. */
+  budgetUsd: number | null;
   steps: StepDefinition[];
 }
 
@@ -73,6 +76,19 @@ export interface StepDefinition extends Work {
   remedies: Remedy[];
   /** What runs after a fix in place of the step; empty: the step itself. */
   afterFix: Work[];
+  limits: LimitsDefinition | null;
+  /** What runs once the step has been stopped for a limit. */
+  cleanup: Work[];
+}
+
+/** Names of tables may have `${…}` in them. */
+export interface LimitsDefinition extends Omit<StepLimits, 'tempTables'> {
+  tempTables: TempTableDefinition[];
+}
+export interface TempTableDefinition extends Omit<TempTableLimit, 'project' | 'dataset'> {
+  /** Null for the vars `project_id` and `dataset`. */
+  project: string | null;
+  dataset: string | null;
 }
 
 /** What is run: a step itself, or a step of a remedy. */

@@ -62,7 +62,14 @@ export function planPartitions(
     return { partition, action: 'run', reason: input.force === true ? 'forced' : reason };
   });
   if (input.order === 'desc') partitions.reverse();
-  return { pipeline: definition.name, partitions, concurrency, onFailure, notifies: definition.notify.length > 0 };
+  return {
+    pipeline: definition.name,
+    partitions,
+    concurrency,
+    onFailure,
+    notifies: definition.notify.length > 0,
+    budgetUsd: definition.budgetUsd,
+  };
 }
 
 /**

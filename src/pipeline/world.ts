@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Json } from '../contracts/step.js';
 import { worksOf } from './checks.js';
@@ -22,6 +22,7 @@ export function checkWorld(
   const freshness =
     file.freshness?.file === undefined ? null : fileProblem(path.resolve(dir, file.freshness.file), dir);
   const ofFreshness = freshness === null ? [] : [{ path: ['freshness', 'file'], message: freshness }];
+  const ofLimits = file.steps.flatMap((step, index) => labelProblem(step, ['steps', index], file, dir));
   const ofWorks = worksOf(file).flatMap(({ path: place, work }) => {
     const given = work.with as Record<string, Json>;
     const resolved = (name: string): string | undefined => {
@@ -46,7 +47,22 @@ export function checkWorld(
     }
     return problems;
   });
-  return [...ofFreshness, ...ofWorks];
+  return [...ofFreshness, ...ofWorks, ...ofLimits];
+}
+
+/** Limits are held by what dbt's jobs say of themselves: without labels none of them would be seen. */
+function labelProblem(
+  { uses, with: given, limits }: PipelineFile['steps'][number],
+  place: DocumentProblem['path'],
+  file: PipelineFile,
+  dir: string,
+): DocumentProblem[] {
+  const ofJobs = limits?.bytes_billed ?? limits?.slot_hours ?? limits?.cost_usd;
+  if (uses !== 'dbt/build' || ofJobs === undefined) return [];
+  const project = path.resolve(dir, withFixedVars(given.project, file), 'dbt_project.yml');
+  if (!existsSync(project) || readFileSync(project, 'utf8').includes('DAYFILL_LABELS')) return [];
+  const message = `${shown(project)} gives dbt's jobs no labels to be seen by; add a query-comment with DAYFILL_LABELS`;
+  return [{ path: [...place, 'limits'], message, onKey: true }];
 }
 
 /** What names files and folders refers to fixed vars only, which checks.ts has made sure of. */

@@ -19,6 +19,8 @@ const TRANSIENT_CODES = new Set([
 ]);
 /** Two writers of one table met: BigQuery asks for another try. */
 const CONCURRENT_UPDATE = /could not serialize access|due to concurrent update/i;
+/** What tools pass on of a query that would bill more than it may. */
+export const BYTES_LIMIT = /exceeded limit for bytes billed/i;
 /** How the client tells that nobody answered; only where there was no answer, since tables may be called so. */
 const NO_ANSWER = /socket hang up|fetch failed|network/i;
 
@@ -45,6 +47,12 @@ export function isTransientWarehouseError(error: unknown): boolean {
 /** Whether a statement or transaction was given up because another one changed the same table. */
 export function isConcurrentUpdate(error: unknown): boolean {
   return CONCURRENT_UPDATE.test((error as WarehouseError).message ?? '');
+}
+
+/** Whether a query was refused, or given up, because it would bill more than it may. */
+export function isBytesLimit(error: unknown): boolean {
+  const { reason, errors = [], message = '' } = error as WarehouseError;
+  return [reason, ...errors.map((e) => e.reason)].includes('bytesBilledLimitExceeded') || BYTES_LIMIT.test(message);
 }
 
 /** Whether the warehouse said it, as an answer to a request or as the end of a job. */

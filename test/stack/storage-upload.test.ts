@@ -16,6 +16,7 @@ import type { StepActivity } from '../../src/contracts/activities.js';
 import type { StepFailure } from '../../src/contracts/failure.js';
 import type { StepHeartbeat, StepRequest, StepResult } from '../../src/contracts/step.js';
 import { createRunner } from '../../src/runners/create-runner.js';
+import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { type StorageLine, startStorageLine } from './fixtures/storage-line.js';
 
 const { venv } = loadConfig();
@@ -42,6 +43,8 @@ beforeAll(async () => {
     },
     runner: createRunner({ stateDir, logger }),
     logger,
+    clients: bigQueryClients({ bigqueryEndpoint: null }),
+    warn: async () => {},
     cancelLabelledJobs: async () => {},
   };
 });

@@ -20,6 +20,7 @@ export function pipeline(given: Partial<PipelineDefinition> = {}): PipelineDefin
     critical: true,
     freshness: null,
     notify: [],
+    budgetUsd: null,
     steps: [step({ id: 'crm' }), step({ id: 'identity' })],
     ...given,
   };
@@ -36,7 +37,7 @@ export function work(given: Partial<Work> = {}): Work {
 }
 
 export function step(given: Partial<StepDefinition> & { id: string }): StepDefinition {
-  return { ...work(), title: given.id, remedies: [], afterFix: [], ...given };
+  return { ...work(), title: given.id, remedies: [], afterFix: [], limits: null, cleanup: [], ...given };
 }
 
 export function remedy(given: Partial<Remedy> & { id: string }): Remedy {

@@ -37,6 +37,7 @@ describe('what runs and why', () => {
     expect(planPartitions(pipeline(), range, new Map())).toEqual({
       pipeline: 'talbots',
       concurrency: 1,
+      budgetUsd: null,
       onFailure: 'wait',
       notifies: false,
       partitions: ['2025-07-16', '2025-07-17', '2025-07-18'].map((partition) => ({
