@@ -10,7 +10,7 @@ import { type StepContext, StepError, type StepOutput, stepActivity } from './st
 import { runStepProcess } from './step-process.js';
 
 const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const SCRIPT = path.join(packageRoot, 'warehouse/runners/dagster_job.py');
+const SCRIPT = path.join(packageRoot, 'warehouse/runner/run.py');
 
 const resultSchema = z.object({
   event: z.literal('result'),
@@ -19,7 +19,7 @@ const resultSchema = z.object({
   failures: z.array(z.object({ step: z.string().nullable(), message: z.string() })),
   counts: z.record(z.string(), z.number()),
 });
-/** What warehouse/runners/dagster_job.py says, a JSON line each. */
+/** What warehouse/runner says of a run, a JSON line each. */
 const eventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('run'), runId: z.string() }),
   z.object({ event: z.literal('progress'), done: z.number(), total: z.number(), current: z.string().nullable() }),
@@ -30,14 +30,14 @@ const eventSchema = z.discriminatedUnion('event', [
 type DagsterEvent = z.infer<typeof eventSchema>;
 type Ending = Exclude<DagsterEvent, { event: 'run' | 'progress' }>;
 
-/** Runs a Dagster job for the partition. What happened is read from Dagster's event log, by the script that runs the job. */
+/** Runs a Dagster job for the partition. What happened is read from Dagster's event log, by what runs the job. */
 export const dagsterJob = stepActivity('dagster/job', async (context): Promise<StepOutput> => {
   const directory = await makeAttemptDir(context);
   let ending: Ending | null = null;
   let lastError = '';
   try {
     const ended = await runStepProcess(context, {
-      argv: runnerArguments(context),
+      ...runnerRequest(context),
       cwd: context.with.cwd === undefined ? path.resolve(context.pipelineDir, context.with.project) : context.cwd,
       env: { DBT_TARGET_PATH: directory, DBT_LOG_PATH: directory },
       onStdoutLine: (line) => {
@@ -76,9 +76,21 @@ function progressOf({ done, total, current }: Extract<DagsterEvent, { event: 'pr
   return { done, total, ...(current !== null && { current }) };
 }
 
-function runnerArguments({ request, venv, with: { module, job, tags } }: StepContext<'dagster/job'>): string[] {
-  const all = { ...tags, 'dagster/partition': request.partition.key, 'dayfill/key': request.key };
-  return [path.join(venv, 'bin', 'python'), SCRIPT, '--module', module, '--job', job, '--tags', JSON.stringify(all)];
+function runnerRequest({ request, venv, pipelineDir, with: given }: StepContext<'dagster/job'>) {
+  const { module, job, runner } = given;
+  const tags = { ...given.tags, 'dagster/partition': request.partition.key, 'dayfill/key': request.key };
+  const python = path.join(venv, 'bin', 'python');
+  return {
+    argv: [python, SCRIPT, 'dagster-job', '--module', module, '--job', job, '--tags', JSON.stringify(tags)],
+    ...(runner === 'warm' && {
+      warm: {
+        python,
+        kind: 'dagster' as const,
+        of: [path.resolve(pipelineDir, given.project), given.cwd ?? '', module],
+        ask: { module, job, tags },
+      },
+    }),
+  };
 }
 
 function outputOf(ending: Ending | null, { exitCode, killedBy }: RunResult, lastError: string): StepOutput {

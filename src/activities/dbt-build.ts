@@ -40,8 +40,17 @@ export const dbtBuild = stepActivity('dbt/build', async (context): Promise<StepO
 async function build(context: BuildContext, project: string, target: string): Promise<StepOutput> {
   const events = new DbtEvents(context.heartbeat);
   let lastError = '';
+  const { options, output, selection } = buildArguments(context, project, target);
   const ended = await runStepProcess(context, {
-    argv: [path.join(context.venv, 'bin', 'dbt'), ...buildArguments(context, project, target)],
+    argv: [path.join(context.venv, 'bin', 'dbt'), 'build', ...options, ...output, ...selection],
+    ...(context.with.runner === 'warm' && {
+      warm: {
+        python: path.join(context.venv, 'bin', 'python'),
+        kind: 'dbt',
+        of: [project, context.with.profiles_dir ?? '', context.with.target ?? ''],
+        ask: { options, output, selection },
+      },
+    }),
     cwd: context.with.cwd === undefined ? project : context.cwd,
     env: { DBT_TARGET_PATH: target, DBT_LOG_PATH: target },
     onStdoutLine: (line) => events.take(line),
@@ -63,21 +72,22 @@ async function build(context: BuildContext, project: string, target: string): Pr
   return dbtOutput(results);
 }
 
-function buildArguments({ pipelineDir, with: given }: BuildContext, project: string, target: string): string[] {
+/** Those that parsing the project depends on, those that say where dbt writes, and those that say what is built. */
+function buildArguments({ pipelineDir, with: given }: BuildContext, project: string, target: string) {
   const profiles = given.profiles_dir === undefined ? project : path.resolve(pipelineDir, given.profiles_dir);
   const hasProfiles = given.profiles_dir !== undefined || existsSync(path.join(project, 'profiles.yml'));
   const list = (option: string, names: string | string[] | undefined) =>
     names === undefined ? [] : [option, ...[names].flat()];
-  return [
-    'build',
-    ...['--log-format', 'json', '--no-use-colors'],
-    ...['--project-dir', project, '--target-path', target, '--log-path', target],
-    ...(hasProfiles ? ['--profiles-dir', profiles] : []),
-    ...(given.target === undefined ? [] : ['--target', given.target]),
-    ...['--vars', JSON.stringify(given.vars ?? {})],
-    ...list('--select', given.select),
-    ...list('--exclude', given.exclude),
-  ];
+  return {
+    options: [
+      ...['--log-format', 'json', '--no-use-colors', '--project-dir', project],
+      ...(hasProfiles ? ['--profiles-dir', profiles] : []),
+      ...(given.target === undefined ? [] : ['--target', given.target]),
+      ...['--vars', JSON.stringify(given.vars ?? {})],
+    ],
+    output: ['--target-path', target, '--log-path', target],
+    selection: [...list('--select', given.select), ...list('--exclude', given.exclude)],
+  };
 }
 
 async function readResults(target: string): Promise<RunResults | null> {

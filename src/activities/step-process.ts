@@ -2,7 +2,7 @@ import type { ActivityKind } from '../contracts/step.js';
 import { MissingExecutableError, type RunRequest, type RunResult } from '../runners/runner.js';
 import { type StepContext, StepError } from './step-activity.js';
 
-type ProcessRequest = Pick<RunRequest, 'argv' | 'cwd' | 'onStdoutLine' | 'onStderrLine'> & {
+type ProcessRequest = Pick<RunRequest, 'argv' | 'cwd' | 'warm' | 'onStdoutLine' | 'onStderrLine'> & {
   /** Besides what every process of the step gets. */
   env?: Record<string, string>;
 };

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { checkKnown } from '../client/pipelines.js';
 import { pauseBackfill, resumeBackfill } from '../client/start.js';
-import { dollars, withDayfill } from './options.js';
+import { withDayfill } from './options.js';
 
 /** `dayfill pause`: no other partition starts until `resume`. */
 export function pauseCommand(): Command {
@@ -23,14 +23,13 @@ export function pauseCommand(): Command {
 /** `dayfill resume` */
 export function resumeCommand(): Command {
   return new Command('resume')
-    .description('go on after pause, or once the budget is spent')
+    .description('go on after pause')
     .argument('<pipeline>', 'name of the pipeline')
-    .option('--budget-usd <dollars>', 'all that the backfill may cost; without it as much again as budget_usd', dollars)
-    .addHelpText('after', '\nExamples:\n  dayfill resume talbots\n  dayfill resume orders --budget-usd 20')
-    .action((pipeline: string, { budgetUsd }: { budgetUsd?: number }) =>
+    .addHelpText('after', '\nExample:\n  dayfill resume talbots')
+    .action((pipeline: string) =>
       withDayfill(
         async (dayfill) => {
-          await resumeBackfill(dayfill, pipeline, budgetUsd);
+          await resumeBackfill(dayfill, pipeline);
           console.log(`${pipeline} goes on.`);
         },
         (files) => checkKnown(files, pipeline),

@@ -38,8 +38,7 @@ export function loadPipeline(
   const problems = [...document.inexactNumbers(), ...checkFile(parsed.data, name)];
   if (problems.length === 0) problems.push(...checkWorld(parsed.data, dir, defaultVenv, draft?.files));
   if (problems.length > 0) throw document.error(problems);
-  const sqlFile = parsed.data.freshness?.file;
-  return definitionOf(parsed.data, dir, sqlFile && readFileSync(path.resolve(dir, sqlFile), 'utf8'));
+  return definitionOf(parsed.data, dir);
 }
 
 /**

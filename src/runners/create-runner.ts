@@ -1,10 +1,14 @@
 import { runProcess } from './process.js';
 import { BOOT, HOST, startTimeOf, stopGroup, stopProcessesOf } from './processes.js';
 import { ReaperPipe } from './reaper-pipe.js';
-import { RunFiles, type RunRecord } from './run-file.js';
+import { RunFiles, type RunNote, type RunRecord } from './run-file.js';
 import type { Runner, RunnerOptions, RunRequest, RunResult } from './runner.js';
+import { WarmProcesses } from './warm-processes.js';
 
-/** The runner of a worker: a process per run, noted in a run file and in the reaper's care as long as it lasts. */
+/**
+ * The runner of a worker: a process per run, or one that stays where the request allows it; noted in a run file and in the
+ * reaper's care as long as it lasts.
+ */
 export function createRunner(options: RunnerOptions): Runner {
   return new ProcessRunner(options);
 }
@@ -25,11 +29,13 @@ class ProcessRunner implements Runner {
   private readonly live = new Map<string, LiveRun>();
   private readonly files: RunFiles;
   private readonly reaper: ReaperPipe;
+  private readonly warm: WarmProcesses;
   private readonly workerStartTime = startTimeOf(process.pid) ?? '';
 
   constructor(private readonly options: RunnerOptions) {
     this.files = new RunFiles(options.stateDir);
     this.reaper = new ReaperPipe(options.logger);
+    this.warm = new WarmProcesses(options, (key, program) => this.note(key, program));
   }
 
   async run(request: RunRequest): Promise<RunResult> {
@@ -63,27 +69,22 @@ class ProcessRunner implements Runner {
   }
 
   async close(): Promise<void> {
+    await this.warm.close();
     await this.reaper.close();
   }
 
   private async runNoted(request: RunRequest): Promise<RunResult> {
-    const record = this.newRecord(request);
-    this.files.write(record);
-    let group: number | null = null;
+    const note = this.note(request.key, request.argv[0] ?? '');
     try {
-      return await runProcess(request, (pid) => {
-        group = pid;
-        this.reaper.add(pid);
-        this.files.write({ ...record, pid, startTime: startTimeOf(pid) });
-      });
+      return (await this.warm.run(request, note.isRunBy)) ?? (await runProcess(request, note.isRunning));
     } finally {
-      if (group !== null) this.reaper.remove(group);
-      this.files.remove(request.key);
+      note.remove();
     }
   }
 
-  private newRecord({ key, argv: [program = ''] }: RunRequest): RunRecord {
-    return {
+  /** Notes a run, first without a process; in the reaper's care it is from the moment that it has one of its own. */
+  private note(key: string, program: string): RunNote {
+    const record: RunRecord = {
       key,
       pid: null,
       startTime: null,
@@ -92,6 +93,21 @@ class ProcessRunner implements Runner {
       program,
       workerPid: process.pid,
       workerStartTime: this.workerStartTime,
+    };
+    const isRunBy = (pid: number) => this.files.write({ ...record, pid, startTime: startTimeOf(pid) });
+    let group: number | null = null;
+    this.files.write(record);
+    return {
+      isRunBy,
+      isRunning: (pid) => {
+        group = pid;
+        this.reaper.add(pid);
+        isRunBy(pid);
+      },
+      remove: () => {
+        if (group !== null) this.reaper.remove(group);
+        this.files.remove(key);
+      },
     };
   }
 

@@ -1,17 +1,15 @@
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
+import { eachLine } from './lines.js';
 import type { LogFile } from './log-file.js';
 import { stopGroup } from './processes.js';
 import { MissingExecutableError, type RunRequest, type RunResult } from './runner.js';
 
 /** What every program needs; all else a process gets is in the request. */
 const INHERITED = /^(?:PATH|HOME|LANG|LC_.*|TMPDIR|USER)$/;
-/** A longer line is cut, so that output without line breaks cannot fill the memory. */
-const LONGEST_LINE = 1024 * 1024;
 /** A program that left the group may hold the output open: what it writes after this is not waited for. */
-const LAST_OUTPUT_MS = 2000;
+export const LAST_OUTPUT_MS = 2000;
 
 /**
  * Runs a program in a process group of its own and streams its output to the log. `onSpawn` is called with the pid, which
@@ -42,8 +40,8 @@ export async function runProcess(request: RunRequest, onSpawn: (pid: number) => 
   signal.addEventListener('abort', stop, { once: true });
   const exit = once(child, 'exit');
   const output = Promise.all([
-    copyLines(child.stdout, log, request.onStdoutLine),
-    copyLines(child.stderr, log, request.onStderrLine),
+    eachLine(child.stdout, copyTo(log, request.onStdoutLine), () => log.drained()),
+    eachLine(child.stderr, copyTo(log, request.onStderrLine), () => log.drained()),
   ]);
   output.catch(stop);
   try {
@@ -70,32 +68,18 @@ export async function runProcess(request: RunRequest, onSpawn: (pid: number) => 
   }
 }
 
-function inheritedEnvironment(): Record<string, string> {
+/** The part of this process's environment that every program gets. */
+export function inheritedEnvironment(): Record<string, string> {
   const entries = Object.entries(process.env).filter(([name]) => INHERITED.test(name));
   return Object.fromEntries(entries) as Record<string, string>;
 }
 
-async function copyLines(
-  stream: Readable,
-  log: LogFile,
-  onLine = (line: string): string | null => line,
-): Promise<void> {
-  const take = (line: string) => {
-    const kept = onLine(line.endsWith('\r') ? line.slice(0, -1) : line);
+/** A line goes to the log as `onLine` gives it back; null for nothing. */
+export function copyTo(log: LogFile, onLine = (line: string): string | null => line): (line: string) => void {
+  return (line) => {
+    const kept = onLine(line);
     if (kept !== null) log.write(kept);
   };
-  let rest = '';
-  for await (const chunk of stream.setEncoding('utf8')) {
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop()!;
-    lines.forEach(take);
-    if (rest.length > LONGEST_LINE) {
-      take(rest);
-      rest = '';
-    }
-    await log.drained();
-  }
-  if (rest !== '') take(rest);
 }
 
 function startError(result: object, program: string, cwd: string): Error {

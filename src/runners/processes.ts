@@ -67,6 +67,18 @@ export function isGroupRunning(pgid: number): boolean {
   });
 }
 
+/**
+ * Ids of the processes of a group besides its leader; Python's own clerk for shared memory, which lives as long as its Python,
+ * is none. Known on Linux only.
+ */
+export function othersInGroup(pgid: number): number[] {
+  if (!linux) return [];
+  return pids().filter((pid) => {
+    const stat = pid === pgid ? null : statOf(pid);
+    return stat?.pgid === pgid && !stat.zombie && !textOf(`/proc/${pid}/cmdline`).includes('resource_tracker');
+  });
+}
+
 /** Found by the variable DAYFILL_KEY of their environment, which only Linux shows. */
 function processesOf(key: string): number[] {
   if (!linux) return [];

@@ -18,6 +18,16 @@ const runRecordSchema = z.object({
 /** What is noted of a run while it lasts, so that whoever comes after a crash can find and stop it. */
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
+/** The note of a run while it lasts. */
+export interface RunNote {
+  /** It has a process of its own now. */
+  isRunning(pid: number): void;
+  /** It is done by a process that has a note of its own. */
+  isRunBy(pid: number): void;
+  /** It is over. */
+  remove(): void;
+}
+
 /**
  * The notes of the runs of a state directory: a file each in `runs/`, named by the step's key. Everything here is
  * synchronous, because between a process and its note there must be no moment in which other code runs.

@@ -1,5 +1,16 @@
 import type { Logger } from 'pino';
+import type { Json } from '../contracts/step.js';
 import type { LogFile } from './log-file.js';
+
+/** How a process that stays does what a program would; see warehouse/runner/README.md. */
+export interface WarmRequest {
+  /** The Python of the step's environment. */
+  python: string;
+  kind: 'dbt' | 'dagster';
+  /** What such a process is kept for, such as a project and a target; it shows in its command line. */
+  of: readonly string[];
+  ask: Json;
+}
 
 /** What is to run. */
 export interface RunRequest {
@@ -18,6 +29,8 @@ export interface RunRequest {
   /** Sees each line of stdout, and returns what the log is to have instead; null for nothing. */
   onStdoutLine?: ((line: string) => string | null) | undefined;
   onStderrLine?: ((line: string) => string | null) | undefined;
+  /** A process that stays may do it instead, and says the same lines; without one that can, the program runs. */
+  warm?: WarmRequest | undefined;
   /** Called once the process is there. */
   onStart?: ((pid: number) => void) | undefined;
 }
@@ -52,4 +65,17 @@ export interface Runner {
 export interface RunnerOptions {
   stateDir: string;
   logger: Logger;
+  warm?: Partial<WarmLimits> | undefined;
+}
+
+/** How long a process stays. */
+export interface WarmLimits {
+  /** Runs, after which another process takes its place. */
+  runs: number;
+  /** Memory that it may have held at its most. */
+  bytes: number;
+  /** Time without anything to do. */
+  idleMs: number;
+  /** Processes that may be there without anything to do; the one that waits longest ends first. */
+  idle: number;
 }

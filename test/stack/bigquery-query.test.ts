@@ -71,11 +71,9 @@ async function ran(
     ...loadConfig({ DAYFILL_STATE_DIR: stateDir, DAYFILL_PIPELINES: pipelinesDir, DAYFILL_VENV: venv }, directory),
     bigqueryEndpoint: endpoint,
   };
-  const nothing = async () => {};
-  const clients = bigQueryClients(config);
-  const deps: StepDeps = { config, runner, logger, clients, warn: nothing, cancelLabelledJobs: nothing };
+  const deps: StepDeps = { config, runner, logger, cancelLabelledJobs: async () => {} };
   const environment = new MockActivityEnvironment({ activityId }, { logger: new DefaultLogger('ERROR') });
-  const activity = bigQueryQuery(deps);
+  const activity = bigQueryQuery(bigQueryClients(config))(deps);
   const running = environment.run<[StepRequest], StepResult, StepActivity>(activity, {
     key: 'probe/2025-07-16/fix',
     pipeline: 'probe',

@@ -35,8 +35,7 @@ beforeAll(async () => {
   config = { ...stack.config(), pipelinesDir: path.resolve('pipelines') };
   const logger = pino({ level: 'silent' });
   const runner = createRunner({ stateDir: config.stateDir, logger });
-  const nothing = async () => {};
-  deps = { config, runner, logger, clients: bigQueryClients(config), warn: nothing, cancelLabelledJobs: nothing };
+  deps = { config, runner, logger, cancelLabelledJobs: async () => {} };
 });
 afterAll(async () => {
   await deps?.runner.close();

@@ -12,9 +12,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BigQuery } from '@google-cloud/bigquery';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { MockActivityEnvironment } from '@temporalio/testing';
-import { DefaultLogger } from '@temporalio/worker';
+import { CancelledFailure } from '@temporalio/common';
+import type { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import { command } from '../../src/activities/command.js';
 import { dagsterJob } from '../../src/activities/dagster-job.js';
@@ -22,12 +21,12 @@ import { dbtBuild } from '../../src/activities/dbt-build.js';
 import type { StepDeps } from '../../src/activities/step-activity.js';
 import { loadConfig } from '../../src/config.js';
 import type { StepActivity } from '../../src/contracts/activities.js';
-import type { StepFailure } from '../../src/contracts/failure.js';
-import type { StepHeartbeat, StepRequest, StepResult } from '../../src/contracts/step.js';
+import type { StepHeartbeat, StepRequest } from '../../src/contracts/step.js';
 import { createRunner } from '../../src/runners/create-runner.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { type BigQueryEmulator, startBigQuery } from './fixtures/bigquery-emulator.js';
 import { isRunning, until } from './fixtures/processes.js';
+import { type RanStep, ranStep } from './fixtures/ran-step.js';
 
 const PROJECT = 'steps-test';
 const { venv } = loadConfig();
@@ -52,8 +51,6 @@ beforeAll(async () => {
     },
     runner: createRunner({ stateDir, logger }),
     logger,
-    clients: bigQueryClients({ bigqueryEndpoint: emulator.address }),
-    warn: async () => {},
     cancelLabelledJobs: async (project, labels) => void cancelledJobs.push({ project, labels }),
   };
 });
@@ -66,25 +63,13 @@ afterEach(() => {
   cancelledJobs.length = 0;
 });
 
-interface Ran {
-  result: StepResult | null;
-  failure: StepFailure | null;
-  error: unknown;
-  heartbeats: StepHeartbeat[];
-  /** The whole log; empty without one. */
-  log: string;
-}
-
 /** Runs the activity as a worker would; `during` is called once it is under way. */
-async function ran(
+function ran(
   activity: (deps: StepDeps) => StepActivity,
   given: StepRequest['with'],
   more: Partial<StepRequest> = {},
   during?: (environment: MockActivityEnvironment) => Promise<void>,
-): Promise<Ran> {
-  const environment = new MockActivityEnvironment({ attempt: 1 }, { logger: new DefaultLogger('ERROR') });
-  const heartbeats: StepHeartbeat[] = [];
-  environment.on('heartbeat', (details) => heartbeats.push({ ...details }));
+): Promise<RanStep> {
   const request: StepRequest = {
     key: 'probe/2025-07-16/step',
     pipeline: 'probe',
@@ -96,16 +81,7 @@ async function ran(
     retry: { attempts: 1, initialMs: 10 },
     ...more,
   };
-  const outcome = environment.run<[StepRequest], StepResult, StepActivity>(activity(deps), request).then(
-    (result) => ({ result, error: null }),
-    (error: unknown) => ({ result: null, error }),
-  );
-  await during?.(environment);
-  const { result, error } = await outcome;
-  const failure = error instanceof ApplicationFailure ? ((error.details?.[0] as StepFailure) ?? null) : null;
-  const file = result?.log ?? failure?.log;
-  const log = file ? readFileSync(path.join(deps.config.stateDir, file), 'utf8') : '';
-  return { result, failure, error, heartbeats, log };
+  return ranStep(deps, activity, request, during);
 }
 
 const runs = () => readdirSync(path.join(deps.config.stateDir, 'runs')).filter((name) => name.endsWith('.json'));
@@ -126,7 +102,6 @@ describe('command', () => {
       tests: { run: 0, warned: 0 },
       bytesBilled: null,
       slotMs: null,
-      costUsd: null,
       jobIds: [],
       state: null,
       log: expect.stringMatching(/^logs\/probe\/2025-07-16\/step-[\dTZ-]+\.log$/),

@@ -153,7 +153,8 @@ const resolveIdentities = () =>
   ]);
 
 const runnerArgs = (day: string, job = 'talbots_crm_ingest') => [
-  path.join(warehouse, 'runners/dagster_job.py'),
+  path.join(warehouse, 'runner/run.py'),
+  'dagster-job',
   '--module',
   'crm_dagster',
   '--job',

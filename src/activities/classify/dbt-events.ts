@@ -8,9 +8,9 @@ interface DbtEvent {
 
 const NODE_ENDED = /^(?:Log\w*Result|Skipping\w*|LogSkip\w*|LogNodeNoOp\w*)$/;
 
-/** Follows the events of one dbt invocation, a JSON line each. */
+/** Follows the events of a dbt build, a JSON line each; a process that stays parses the project by an invocation of its own before. */
 export class DbtEvents {
-  /** Null until dbt has said it. */
+  /** Of the invocation that spoke last; null until one has. */
   invocationId: string | null = null;
   /** What dbt reported as errors, in order; each is one message. */
   readonly errors: string[] = [];
@@ -23,7 +23,7 @@ export class DbtEvents {
     const event = parsed(line);
     if (event?.info === undefined) return line;
     const { name = '', level, msg = '', ts = '', invocation_id: id } = event.info;
-    if (id !== undefined) this.invocationId ??= id;
+    if (id !== undefined) this.invocationId = id;
     if (level === 'error') this.errors.push(msg.trim());
     this.followNode(name, event.data);
     return msg.trim() === '' ? null : `${ts.slice(11, 19)}  ${msg}`;

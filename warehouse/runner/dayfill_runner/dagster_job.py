@@ -1,9 +1,6 @@
-"""Runs one Dagster job in this process and tells what happens as JSON lines on stdout.
+"""Runs a Dagster job in this process and tells what happens as events; README.md lists them.
 
-    python dagster_job.py --module crm_dagster --job talbots_crm_ingest --tags '{"dagster/partition":"2025-07-16"}'
-
-Started in the folder of the Dagster project. README.md lists the events. Imports Dagster and the standard library only,
-because it runs in whatever environment the project has.
+Imports Dagster and the standard library only, because it runs in whatever environment the project has.
 """
 
 import argparse
@@ -16,10 +13,10 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-Emit = Callable[[dict[str, Any]], None]
+from .output import Emit, json_lines_on_stdout, one_line
 
 KEY_TAG = "dayfill/key"
 
@@ -42,7 +39,7 @@ def load_job(module_name: str, job_name: str) -> Any:
         traceback.print_exc()
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise NothingRan("import_error", f"The module {module_name} cannot be imported in {os.getcwd()}: {_one_line(error)}") from error
+        raise NothingRan("import_error", f"The module {module_name} cannot be imported in {os.getcwd()}: {one_line(error)}") from error
     for value in vars(module).values():
         # The @definitions decorator leaves a function-like object that makes the definitions when called.
         if type(value).__name__ == "LazyDefinitions":
@@ -76,7 +73,7 @@ def run_job(instance: Any, job: Any, tags: Mapping[str, str], run_id: str, emit:
         job.execute_in_process(instance=instance, tags=dict(tags), partition_key=partition, run_id=run_id, raise_on_error=False)
     except Exception as error:  # the run did not get as far as its steps: a bad configuration, a resource that can't start
         traceback.print_exc()
-        crash = _one_line(error)
+        crash = one_line(error)
     return read_result(instance, run_id, crash)
 
 
@@ -154,8 +151,35 @@ def _counts(event: Any) -> dict[str, int | float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:1000]
+def perform(instance: Any, job: Any, tags: dict[str, str], run_id: str, emit: Emit) -> int:
+    """Run the job, telling how it begins and ends; returns the exit code. Runs that a dead process left under the same key are closed."""
+    if os.environ.get("DAYFILL_KEY"):
+        tags.setdefault(KEY_TAG, os.environ["DAYFILL_KEY"])
+    if KEY_TAG in tags:
+        close_abandoned_runs(instance, tags[KEY_TAG])
+    emit({"event": "run", "runId": run_id})
+    result = run_job(instance, job, tags, run_id, emit)
+    emit(result)
+    return 0 if result["success"] else 1
+
+
+def tell_error(error: Exception, emit: Emit) -> int:
+    """Tell why there is no run; returns the exit code."""
+    if isinstance(error, NothingRan):
+        emit({"event": "error", "kind": error.kind, "message": str(error)})
+    else:
+        traceback.print_exc()
+        emit({"event": "error", "kind": "dagster_error", "message": f"Dagster could not run the job: {one_line(error)}"})
+    return 2
+
+
+def cancel(instance: Any, run_id: str, emit: Emit) -> int:
+    """Mark the run as canceled, if it has begun; returns the exit code."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_canceled(run, message="dayfill was told to stop this run.")
+    emit({"event": "canceled", "runId": run_id})
+    return 143
 
 
 def _tags(text: str) -> dict[str, str]:
@@ -165,34 +189,17 @@ def _tags(text: str) -> dict[str, str]:
         tags = None
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise NothingRan("bad_request", "--tags must be a JSON object of strings.")
-    if os.environ.get("DAYFILL_KEY"):
-        tags.setdefault(KEY_TAG, os.environ["DAYFILL_KEY"])
     return tags
 
 
-def _json_lines_on_stdout() -> Emit:
-    """Return what writes an event; from here on whatever else prints to stdout lands on stderr."""
-    sys.stdout.flush()
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    lock = threading.Lock()
-
-    def emit(event: dict[str, Any]) -> None:
-        with lock:
-            out.write(json.dumps(event, ensure_ascii=False) + "\n")
-            out.flush()
-
-    return emit
-
-
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run the job of the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Run one Dagster job and tell what happens as JSON lines.")
+    parser = argparse.ArgumentParser(prog="run.py dagster-job", description="Run one Dagster job and tell what happens as JSON lines.")
     parser.add_argument("--module", required=True, help="module with the Dagster definitions")
     parser.add_argument("--job", required=True, help="name of the job")
     parser.add_argument("--tags", default="{}", help="JSON object of run tags; dagster/partition names the partition")
-    options = parser.parse_args()
-    emit = _json_lines_on_stdout()
+    options = parser.parse_args(arguments)
+    _, emit = json_lines_on_stdout()
     # Dagster and dbt are left to a thread of their own, so that this one is always free to answer a signal.
     inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     outcome: list[int] = []
@@ -208,42 +215,16 @@ def main() -> int:
 
             job = load_job(options.module, options.job)
             with DagsterInstance.get() as instance:
-                if KEY_TAG in tags:
-                    close_abandoned_runs(instance, tags[KEY_TAG])
-                emit({"event": "run", "runId": run_id})
-                result = run_job(instance, job, tags, run_id, emit)
-            emit(result)
-            outcome.append(0 if result["success"] else 1)
-        except NothingRan as error:
-            emit({"event": "error", "kind": error.kind, "message": str(error)})
-            outcome.append(2)
+                outcome.append(perform(instance, job, tags, run_id, emit))
         except Exception as error:
-            traceback.print_exc()
-            emit({"event": "error", "kind": "dagster_error", "message": f"Dagster could not run the job: {_one_line(error)}"})
-            outcome.append(2)
+            outcome.append(tell_error(error, emit))
         finally:
             inbox.put(None)
 
     threading.Thread(target=work, name="job", daemon=True).start()
-    if inbox.get() is not None:
-        _cancel(run_id, emit)
-        return 143
-    return outcome[0]
-
-
-def _cancel(run_id: str, emit: Emit) -> None:
-    """Mark the run as canceled, if it has begun."""
+    if inbox.get() is None:
+        return outcome[0]
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:
-        run = instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
-            instance.report_run_canceled(run, message="dayfill was told to stop this run.")
-    emit({"event": "canceled", "runId": run_id})
-
-
-if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    # Not sys.exit: it would wait for threads that a canceled job leaves behind.
-    os._exit(code)
+        return cancel(instance, run_id, emit)

@@ -1,0 +1,147 @@
+"""Builds a dbt project again and again in one process, with what dbt has parsed of it kept as long as it is right."""
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .output import Emit
+from .sources import contents, installed_packages, source_files
+from .warm import Unsupported
+
+# Which of them a project is told differs from run to run; everything else of the environment is the same for all runs of a process.
+PER_RUN = ("DAYFILL_KEY", "DAYFILL_LABELS", "DBT_TARGET_PATH", "DBT_LOG_PATH", "DAYFILL_PROTECTION")
+_MOST_KEPT = 8
+
+
+class DbtBuilds:
+    """Carries out `{"options": […], "output": […], "selection": […]}`, which are the arguments of `dbt build`: those that parsing
+    depends on, those that say where files are written, and the rest."""
+
+    # dbt writes its own JSON lines.
+    stdout_is_ours = False
+
+    def __init__(self) -> None:
+        _require_plain_dbt()
+        try:
+            from dbt.cli.main import dbtRunner
+        except ImportError as error:
+            raise Unsupported(f"dbt cannot be imported by {sys.executable}: {error}") from error
+        reuse_parsed_jinja()
+        self._runner = dbtRunner
+        self._packages = installed_packages()
+        # By what it was parsed from: values of the environment that its files read, and the manifest as bytes, because a
+        # build changes the one that it is given.
+        self._kept: dict[str, tuple[dict[str, str | None], bytes]] = {}
+
+    def outdated(self) -> str | None:
+        """Return why this process can no longer do what a new one would; None while it can."""
+        return None if installed_packages() == self._packages else "the packages of the environment have changed"
+
+    def run(self, ask: dict[str, Any], _emit: Emit) -> int:
+        """Build; returns the exit code that dbt would have."""
+        options, output = ask["options"], ask["output"]
+        parsed_from = json.dumps([options, _project_state(options)], sort_keys=True)
+        manifest = self._right(parsed_from)
+        if manifest is None:
+            outcome = self._runner().invoke(["parse", *options, *output, "--no-write-json"])
+            if not outcome.success:
+                return _exit_code(outcome)
+            manifest = outcome.result
+            self._keep(parsed_from, manifest)
+        # The place for whatever watches the statements of a build.
+        return _exit_code(self._runner(manifest=manifest).invoke(["build", *options, *output, *ask["selection"]]))
+
+    def cancel(self, _emit: Emit) -> None:
+        """dbt has nothing to put in order."""
+
+    def _right(self, parsed_from: str) -> Any:
+        environment, manifest = self._kept.get(parsed_from, ({}, b""))
+        if not manifest or any(os.environ.get(name) != value for name, value in environment.items()):
+            return None
+        return pickle.loads(manifest)
+
+    def _keep(self, parsed_from: str, manifest: Any) -> None:
+        self._kept.pop(parsed_from, None)
+        while len(self._kept) >= _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        environment = {name: os.environ.get(name) for name in manifest.env_vars}
+        self._kept[parsed_from] = (environment, pickle.dumps(manifest, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def reuse_parsed_jinja() -> None:
+    """Let dbt keep what it makes of a text of Jinja, by that text: most of a parse goes into dbt's own macros, which never change."""
+    try:
+        # Made for dbt's own tests, which parse many projects in one process.
+        from dbt_common.tests import enable_test_caching
+    except ImportError:
+        return
+    enable_test_caching()
+
+
+def _require_plain_dbt() -> None:
+    """Raise Unsupported unless the environment's `dbt` is what this process would run: not a program that does more, or another Python's."""
+    program = Path(sys.executable).with_name("dbt")
+    try:
+        text = program.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Unsupported(f"{program} is not a Python script") from None
+    own = {str(Path(sys.executable).parent), str(Path(sys.executable).parent.resolve())}
+    if "from dbt.cli.main import cli" not in text or not any(folder in text for folder in own):
+        raise Unsupported(f"{program} is not the script that comes with dbt")
+
+
+def _project_state(options: list[str]) -> dict[str, Any]:
+    """Return what parsing the project depends on besides the options: its files, and variables of a run where its settings name them."""
+    project = Path(_value(options, "--project-dir") or ".").absolute()
+    settings = project / "dbt_project.yml"
+    profiles = [Path(folder) / "profiles.yml" for folder in _profile_folders(options)]
+    files = {file for folder in [project, *_folders_elsewhere(settings)] for file in source_files(folder)}
+    told = {name: os.environ.get(name) for name in PER_RUN} if _settings_read_a_run([settings, *profiles]) else {}
+    return {"files": contents(sorted(files | set(profiles))), "run": told}
+
+
+def _profile_folders(options: list[str]) -> Iterable[str]:
+    given = _value(options, "--profiles-dir") or os.environ.get("DBT_PROFILES_DIR")
+    return [given] if given else [os.getcwd(), os.path.expanduser("~/.dbt")]
+
+
+def _folders_elsewhere(settings: Path) -> list[Path]:
+    """Return the folders outside the project that its settings name, such as `model-paths: [../models]`."""
+    named = [folder for key, value in _yaml(settings).items() if str(key).endswith("-paths") and isinstance(value, list) for folder in value]
+    folders = [(settings.parent / str(folder)).resolve() for folder in named]
+    return [folder for folder in folders if not folder.is_relative_to(settings.parent.resolve())]
+
+
+def _settings_read_a_run(files: list[Path]) -> bool:
+    """Whether settings are made of what differs between runs. The query comment is: dbt renders it in each of them."""
+    texts = [json.dumps({key: value for key, value in _yaml(file).items() if key != "query-comment"}, default=str) for file in files]
+    return any(name in text for text in texts for name in PER_RUN)
+
+
+def _yaml(file: Path) -> dict[Any, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}  # dbt says what is wrong with it
+    return content if isinstance(content, dict) else {}
+
+
+def _value(options: list[str], name: str) -> str | None:
+    return options[options.index(name) + 1] if name in options else None
+
+
+def _exit_code(outcome: Any) -> int:
+    if outcome.success:
+        return 0
+    if outcome.exception is None:
+        return 1
+    # Any other exception has been told by dbt as an event.
+    if type(outcome.exception).__name__ == "DbtUsageException":
+        print(f"Error: {outcome.exception}", file=sys.stderr)
+    return 2
