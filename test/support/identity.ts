@@ -1,14 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import type { BigQuery } from '@google-cloud/bigquery';
 import { execa } from 'execa';
 import { loadConfig } from '../../src/config.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { startBigQuery } from '../stack/fixtures/bigquery-emulator.js';
+import { startDbt } from './dbt.js';
 
 /** The Google Cloud project of the tests. */
 export const PROJECT = 'identity-local';
@@ -79,7 +77,9 @@ export async function startIdentity(clients: Record<string, string[]>): Promise<
     DBT_SEND_ANONYMOUS_USAGE_STATS: 'false',
   };
   // Two, so that one prepares SQL while the emulator is busy with the other's.
-  const servers = [0, 1].map((place) => startDbt(venv, path.join(directory, `dbt-${place}`), env));
+  const servers = [0, 1].map((place) =>
+    startDbt('identity_resolution', venv, path.join(directory, `dbt-${place}`), env),
+  );
   const names = Object.keys(clients);
 
   async function query(sql: string, params?: Record<string, unknown>) {
@@ -168,37 +168,6 @@ export async function startIdentity(clients: Record<string, string[]>): Promise<
 function typed(identifier: string): { type: string; value: string } {
   const [, type = 'email', value = ''] = /^(?:(\w+):)?(.*)$/.exec(identifier)!;
   return { type, value };
-}
-
-/** dbt in a process that stays, one command at a time. */
-function startDbt(venv: string, directory: string, env: NodeJS.ProcessEnv) {
-  mkdirSync(directory);
-  const child: ChildProcess = spawn(path.join(venv, 'bin/python'), [path.resolve('test/support/dbt_server.py')], {
-    cwd: path.join(WAREHOUSE, 'identity_resolution'),
-    env: { ...env, DBT_TARGET_PATH: directory, DBT_LOG_PATH: directory },
-    stdio: ['pipe', 'pipe', openSync(path.join(directory, 'output.log'), 'w')],
-  });
-  const answers = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  let free: Promise<unknown> = Promise.resolve();
-  async function next(command: string[], options: string[]): Promise<Record<string, number>> {
-    child.stdin!.write(`${JSON.stringify([command, options])}\n`);
-    const { value, done } = await answers.next();
-    if (done) throw new Error('dbt is gone');
-    const { success, failures, seconds } = JSON.parse(value);
-    if (!success) throw new Error(failures.join('\n'));
-    return seconds;
-  }
-  return {
-    invoke(command: string[], options: string[]) {
-      const answer = free.then(() => next(command, options));
-      free = answer.catch(() => {});
-      return answer;
-    },
-    async stop() {
-      child.kill('SIGKILL');
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    },
-  };
 }
 
 /** A union-find that knows nothing of SQL: for each name, the least name of its component. */
