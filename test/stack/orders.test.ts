@@ -146,7 +146,7 @@ const asOf = (day: string) =>
     { day },
   );
 
-async function facts(): Promise<Newest> {
+async function builtOrders(): Promise<Newest> {
   const rows = await query(
     `select order_id, cast(order_date as string) as date, cast(amount * 100 as int64) as cents, event_id as event
      from market_orders.fct_orders`,
@@ -194,7 +194,7 @@ test('arrival in order: each evening tells what could be known, and can be asked
     );
   }
   await buildViews(DAYS.at(-1)!);
-  expect(await facts()).toEqual(recompute(everything));
+  expect(await builtOrders()).toEqual(recompute(everything));
   expect(await totals('market_orders.revenue_rollup')).toEqual(totalsOf(recompute(everything)));
   for (const day of DAYS) {
     expect(believed[day]).toEqual(totalsOf(recompute(arrivedUntil(day))));
@@ -212,7 +212,7 @@ test('days landed and built in a shuffled order', async () => {
     await land(day);
     await build(day);
   }
-  expect(await facts()).toEqual(recompute(everything));
+  expect(await builtOrders()).toEqual(recompute(everything));
   expect(await contents()).toEqual(inOrder);
 }, 960_000);
 
@@ -233,27 +233,29 @@ test('batches that land days after their day was built: the lookback and the mer
   expect(before).not.toEqual(inOrder);
 
   await build(...shuffled(LAST_14, random));
-  expect(await facts()).toEqual(recompute(everything));
+  expect(await builtOrders()).toEqual(recompute(everything));
   expect(await contents()).toEqual(inOrder);
   await build(...[...LAST_14].reverse());
   expect(await contents()).toEqual(inOrder);
 }, 960_000);
 
-/** Hours after midnight of 2025-07-10; `ingested` and `batch` likewise. */
-const EDGES: [
+/** Times are hours after midnight of 2025-07-10. */
+type Typed = [
   order: string,
   event: string,
-  hour: number,
+  time: number,
   ingested: number | null,
   batch: number,
   date: string,
   amount: number,
-][] = [
+];
+
+const EDGES: Typed[] = [
   ['older version comes last', 'a2', 10, null, 10, '2025-07-10', 20],
   ['older version comes last', 'a1', 9, 49, 49, '2025-07-10', 10],
   ['equally old: the later arrival', 'b2', 10, null, 10, '2025-07-10', 10],
   ['equally old: the later arrival', 'b1', 10, 30, 30, '2025-07-10', 20],
-  ['equally old, arrived together: the greater event', 'c1', 10, 11, 11, '2025-07-10', 10],
+  ['equally old, arrived together: the greater event', 'c1', 10, 11, 11, '2025-07-10', 30],
   ['equally old, arrived together: the greater event', 'c2', 10, 11, 11, '2025-07-10', 20],
   ['same event, same times, another amount', 'd', 10, null, 10, '2025-07-10', 10],
   ['same event, same times, another amount', 'd', 10, null, 10, '2025-07-10', 20],
@@ -270,26 +272,30 @@ const EDGES: [
   ['landed four times', 'i', 10, 60, 60, '2025-07-10', 20],
 ];
 
+async function landTyped(rows: readonly Typed[]): Promise<void> {
+  const values = rows.map(([order, event, ...rest]) => {
+    const [time, ingested, batch, date, amount] = rest;
+    const at = (hours: number) =>
+      `timestamp_micros(${Date.UTC(2025, 6, 10) * 1000 + Math.round(hours * 3_600_000_000)})`;
+    const ingestedAt = ingested === null ? 'null' : at(ingested);
+    return `('${order}', '${event}', ${at(time)}, ${ingestedAt}, ${at(batch)}, date '${date}', 'Hingham', ${amount})`;
+  });
+  await query(
+    `insert into market_landing.orders_landing
+       (order_id, event_id, event_time, event_ingested_at, batch_hour, order_date, store, amount)
+     values ${values.join(', ')}`,
+  );
+}
+
 test.each([
   ['as they come', ['2025-07-10', '2025-07-11', '2025-07-12']],
   ['newest first', ['2025-07-12', '2025-07-11', '2025-07-10']],
   ['over and over', ['2025-07-11', '2025-07-12', '2025-07-11', '2025-07-10', '2025-07-12']],
 ])('what happens seldom, merged %s', async (_, days) => {
-  for (const edge of EDGES) {
-    const [order, event, hour, ingested, batch, date, amount] = edge;
-    await query(
-      `insert into market_landing.orders_landing
-         (order_id, event_id, event_time, event_ingested_at, batch_hour, order_date, store, amount)
-       select @order, @event, timestamp_add(start, interval cast(@hour * 3600000000 as int64) microsecond),
-         ${ingested === null ? 'null' : `timestamp_add(start, interval ${ingested} hour)`},
-         timestamp_add(start, interval ${batch} hour), date(@date), 'Hingham', cast(@amount as numeric)
-       from (select timestamp '2025-07-10' as start)`,
-      { order, event, hour, date, amount },
-    );
-  }
+  await landTyped(EDGES);
   await build(...days);
   await buildViews(days.at(-1)!);
-  const found = await facts();
+  const found = await builtOrders();
   expect([...found.keys()].sort()).toEqual([...new Set(EDGES.map(([order]) => order))].sort());
   expect([...found].filter(([, { cents }]) => cents !== 2000)).toEqual([]);
   expect(found.get('moves far')!.date).toBe('2026-02-28');
@@ -302,4 +308,31 @@ test.each([
     '2025-07-11': [1, 2000],
   });
   expect(await asOf('2025-07-12')).toEqual(totalsOf(found));
+});
+
+test('a merge looks into the partitions that hold its orders, wherever these move, and into no other', async () => {
+  await landTyped([
+    ['moves', 'p1', -110, null, -110, '2025-07-05', 10],
+    ['stays', 'r', -109, null, -109, '2025-07-04', 10],
+    ['comes again', 'q', 10, null, 10, '2025-07-10', 10],
+    ['moves', 'p2', 30, null, 30, '2025-07-20', 10],
+  ]);
+  await build('2025-07-05', '2025-07-10', '2025-07-11');
+  const [jobs] = await bigquery.getJobs({ projection: 'full' } as object);
+  const merges = jobs
+    .map(({ metadata }) => metadata.configuration.query?.query as string | undefined)
+    .filter((sql) => sql?.includes('merge into `talbots-og-map-dev`.`market_orders`.'));
+  const [facts, versions] = ['fct_orders', 'stg_orders'].map((table) =>
+    merges.find((sql) => sql!.includes(`\`${table}\` as DBT_INTERNAL_DEST`)),
+  );
+  const window = "ingested_on between date_sub(date '2025-07-11', interval 3 day) and date '2025-07-11'";
+  expect(facts).toContain("DBT_INTERNAL_DEST.order_date in (date '2025-07-05', date '2025-07-10')");
+  expect(facts).toContain(`where ${window}`);
+  expect(versions).toContain(`DBT_INTERNAL_DEST.${window}`);
+  expect(versions).toContain("where batch_hour >= timestamp(date_sub(date '2025-07-11', interval 3 day))");
+  expect(totalsOf(await builtOrders())).toEqual({
+    '2025-07-04': [1, 1000],
+    '2025-07-10': [1, 1000],
+    '2025-07-20': [1, 1000],
+  });
 });
