@@ -21,6 +21,8 @@ export const ENVIRONMENT_VARIABLES = {
   DAYFILL_LOCATION: 'BigQuery location of the ledger. Default: US',
   DAYFILL_LOG_LEVEL: 'How much the worker and serve log: debug, info, warn, error. Default: info',
   DAYFILL_MAX_STEPS: 'Steps that one worker runs at once. Default: 20',
+  DAYFILL_PRICE_PER_TIB_USD: 'Dollars per TiB that BigQuery bills. Default: 6.25, or 0 where slot-hours have a price',
+  DAYFILL_PRICE_PER_SLOT_HOUR_USD: 'Dollars per slot-hour, where slots are paid for. Default: 0',
   DAYFILL_ADVISER: 'Who suggests fixes: rules, or model (a language model first, then the rules). Default: rules',
   DAYFILL_ADVISER_MODEL:
     'The model, as provider/model; providers are anthropic and openai. Default: anthropic/claude-sonnet-4-5',
@@ -54,6 +56,12 @@ export interface LedgerPlace {
   location: string;
 }
 
+/** What the warehouse costs, in dollars. */
+export interface Prices {
+  perTibUsd: number;
+  perSlotHourUsd: number;
+}
+
 export interface AdviserSettings {
   kind: 'rules' | 'model';
   /** `provider/model`. */
@@ -77,10 +85,16 @@ export interface Config {
   temporalUi: string | null;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   maxSteps: number;
+  prices: Prices;
   adviser: AdviserSettings;
 }
 
 const endpoint = z.url({ protocol: /^https?$/, error: 'expected a URL such as http://127.0.0.1:9050' });
+const price = z
+  .string()
+  .regex(/^\d{1,6}(\.\d{1,6})?$/, 'expected dollars such as 6.25')
+  .transform(Number)
+  .optional();
 const environmentSchema = z.object({
   DAYFILL_PIPELINES: z.string().min(1).default('pipelines'),
   DAYFILL_STATE_DIR: z.string().min(1).default('.dayfill'),
@@ -101,6 +115,8 @@ const environmentSchema = z.object({
     .regex(/^([1-9]\d{0,2}|1000)$/, 'expected a whole number from 1 to 1000')
     .default('20')
     .transform(Number),
+  DAYFILL_PRICE_PER_TIB_USD: price,
+  DAYFILL_PRICE_PER_SLOT_HOUR_USD: price,
   DAYFILL_ADVISER: z.enum(['rules', 'model'], 'expected rules or model').default('rules'),
   DAYFILL_ADVISER_MODEL: z
     .string()
@@ -137,6 +153,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, cwd = p
     temporalUi: stack.temporalUi ?? null,
     logLevel: env.DAYFILL_LOG_LEVEL,
     maxSteps: env.DAYFILL_MAX_STEPS,
+    prices: {
+      // Who pays for slots does not pay for bytes.
+      perTibUsd: env.DAYFILL_PRICE_PER_TIB_USD ?? (env.DAYFILL_PRICE_PER_SLOT_HOUR_USD === undefined ? 6.25 : 0),
+      perSlotHourUsd: env.DAYFILL_PRICE_PER_SLOT_HOUR_USD ?? 0,
+    },
     adviser: {
       kind: env.DAYFILL_ADVISER,
       model: env.DAYFILL_ADVISER_MODEL,

@@ -10,6 +10,7 @@ import { createAdvisers } from './advisers/create-advisers.js';
 import { connectClient, temporalConnectConfig } from './client/connection.js';
 import { type Config, ledgerPlace, loadConfig } from './config.js';
 import { TASK_QUEUE } from './contracts/ids.js';
+import { limitWarningSignal } from './contracts/messages.js';
 import { SEARCH_ATTRIBUTE_NAMES } from './contracts/search-attributes.js';
 import { loadPipeline } from './pipeline/load.js';
 import { createRunner } from './runners/create-runner.js';
@@ -70,6 +71,8 @@ export async function runWorker(config: Config): Promise<void> {
       ledger: openLedger(clients(project), dataset, location),
       fixRecords: openFixRecords(clients(project), dataset, location),
       loadPipeline: (name) => loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }),
+      warn: (workflowId, runId, warning) =>
+        client.workflow.getHandle(workflowId, runId).signal(limitWarningSignal, warning),
       cancelLabelledJobs: async (projectId, labels) => {
         if (projectId !== undefined) await cancelLabelledJobs(clients(projectId), labels);
       },

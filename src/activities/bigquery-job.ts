@@ -2,7 +2,13 @@ import { setTimeout } from 'node:timers/promises';
 import type { BigQuery, Job, Query } from '@google-cloud/bigquery';
 import { Context } from '@temporalio/activity';
 import { shortHash } from '../contracts/ids.js';
-import { isTransientWarehouseError, isWarehouseError, statusOf, warehouseMessage } from '../warehouse/errors.js';
+import {
+  isBytesLimit,
+  isTransientWarehouseError,
+  isWarehouseError,
+  statusOf,
+  warehouseMessage,
+} from '../warehouse/errors.js';
 import { partitionParams } from '../warehouse/partition-params.js';
 import { type StepContext, StepError, type StepOutput } from './step-activity.js';
 
@@ -36,6 +42,7 @@ export interface EndedJob {
  * @throws StepError of kind `transient` or `sql_error`, or the signal's reason once the job is cancelled.
  */
 export async function runStepQuery(context: StepContext, bigquery: BigQuery, query: StepQuery): Promise<EndedJob> {
+  context.signal.throwIfAborted();
   context.log.write(query.query);
   try {
     const { job, reused } = await startOrFind(context, bigquery, query);
@@ -60,6 +67,7 @@ export function jobsOutput(jobs: EndedJob[]): Pick<StepOutput, 'jobIds' | 'bytes
 export function classified(error: unknown): unknown {
   if (error instanceof StepError || (error as Error).name === 'AbortError') return error;
   if (isTransientWarehouseError(error)) return new StepError('transient', warehouseMessage(error));
+  if (isBytesLimit(error)) return new StepError('limit', warehouseMessage(error));
   return isWarehouseError(error) ? new StepError('sql_error', warehouseMessage(error)) : error;
 }
 
@@ -80,6 +88,7 @@ async function startOrFind(
 ): Promise<{ job: Job; reused: boolean }> {
   const base = `${jobIdBase(context)}${name === '' ? '' : `-${name}`}`;
   const place = location === null ? {} : { location };
+  const bounds = [maxBytesBilled, context.maxBytesBilled].filter((bound) => bound !== null);
   for (let number = 0; ; number++) {
     const jobId = `${base}-${number}`;
     try {
@@ -88,7 +97,7 @@ async function startOrFind(
         jobId,
         ...place,
         ...(dataset !== null && { defaultDataset: { datasetId: dataset } }),
-        ...(maxBytesBilled !== null && { maximumBytesBilled: `${maxBytesBilled}` }),
+        ...(bounds.length > 0 && { maximumBytesBilled: `${Math.min(...bounds)}` }),
         params: partitionParams(context.request.partition),
         labels: context.labels,
         jobTimeoutMs: context.request.timeoutMs,

@@ -25,6 +25,8 @@ import { fixActivities } from './fixes.js';
 import { noticeActivities } from './notify.js';
 import { planningActivities } from './planning.js';
 import type { StepDeps } from './step-activity.js';
+import { storageCleanup } from './storage-cleanup.js';
+import { storageUpload } from './storage-upload.js';
 
 export interface ActivityDeps extends StepDeps {
   client: Client;
@@ -46,8 +48,10 @@ export function createActivities(
   return {
     'dagster/job': dagsterJob(deps),
     'dbt/build': dbtBuild(deps),
-    'bigquery/query': bigQueryQuery(deps.clients)(deps),
+    'bigquery/query': bigQueryQuery(deps),
     'bigquery/fix': bigQueryFix(deps)(deps),
+    'storage/upload': storageUpload(deps),
+    'storage/cleanup': storageCleanup(deps),
     command: command(deps),
     plan: beating(plan),
     planMore: beating(planMore),

@@ -2,7 +2,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import type { NoticeActivities } from '../contracts/activities.js';
 import { shortHash } from '../contracts/ids.js';
-import type { Notice } from '../contracts/notice.js';
+import type { Notice, NoticeEvent } from '../contracts/notice.js';
 import { NotTold } from '../notices/errors.js';
 import { explained, withAllThatWait } from '../notices/explain.js';
 import { tellTarget } from '../notices/tell.js';
@@ -22,7 +22,7 @@ export function noticeActivities(deps: {
   async function complete(notice: Notice): Promise<Notice> {
     const { event, pipeline, partitions } = notice;
     const days = partitions.flatMap(({ partition }) => partition.split('..')).sort();
-    if (days.length === 0 || event === 'waiting') return notice;
+    if (days.length === 0 || event === 'waiting' || event === 'limit') return notice;
     if (event === 'reminder') {
       const rows = await deps.ledger.latest(pipeline);
       return { ...notice, partitions: withAllThatWait(partitions, rows.values()) };
@@ -35,7 +35,7 @@ export function noticeActivities(deps: {
     async notify(notice) {
       const context = Context.current();
       const settled: Settled = { ...(context.info.heartbeatDetails as Settled | undefined) };
-      const targets = deps.loadPipeline(plainName(notice)).notify.filter(({ on }) => on.includes(notice.event));
+      const targets = deps.loadPipeline(plainName(notice)).notify.filter(({ on }) => isFor(on, notice));
       const open = targets.filter((target) => !(idOf(target) in settled));
       const told = open.length === 0 ? notice : await complete(notice);
       const failures: NotTold[] = [];
@@ -64,6 +64,12 @@ export function noticeActivities(deps: {
       });
     },
   };
+}
+
+/** A day that waits at a limit is told to those who are told of days that wait. */
+function isFor(on: readonly NoticeEvent[], { event, partitions }: Notice): boolean {
+  if (on.includes(event)) return true;
+  return event === 'limit' && on.includes('waiting') && partitions.some(({ status }) => status === 'waiting');
 }
 
 /** Names a target in heartbeats without its addresses. */

@@ -2,16 +2,19 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { PlanningActivities } from '../contracts/activities.js';
 import type { BackfillInput, Plan } from '../contracts/backfill.js';
+import type { FreshnessQuery, SourceChanges } from '../contracts/freshness.js';
 import { variantName } from '../contracts/ids.js';
 import type { LedgerRow } from '../contracts/ledger.js';
 import { BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import { previousPartition } from '../pipeline/calendar.js';
+import { boundsOf, previousPartition, spanOf } from '../pipeline/calendar.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import { PartitionError, PipelineError } from '../pipeline/errors.js';
 import { matchRemedies } from '../pipeline/match.js';
 import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
-import { needsPreviousState, renderPartition, renderRemedyRun } from '../pipeline/render.js';
+import { needsPreviousState, renderFreshness, renderPartition, renderRemedyRun } from '../pipeline/render.js';
+import type { BigQueryClients } from '../warehouse/bigquery.js';
+import { FreshnessError, sourceChanges } from '../warehouse/freshness.js';
 import type { Ledger } from '../warehouse/ledger.js';
 
 export interface PlanningDeps {
@@ -19,17 +22,21 @@ export interface PlanningDeps {
   loadPipeline(name: string): PipelineDefinition;
   ledger: Ledger;
   client: Client;
+  clients: BigQueryClients;
 }
 
 /** Planning, loading and matching: everything that depends on pipeline files, kept out of the workflows. */
-export function planningActivities({ loadPipeline, ledger, client }: PlanningDeps): PlanningActivities {
+export function planningActivities({ loadPipeline, ledger, client, clients }: PlanningDeps): PlanningActivities {
   async function planWith(input: BackfillInput): Promise<Plan> {
     const definition = loadPipeline(input.pipeline);
     const pipeline = variantName(input.pipeline, input.vars);
     const asked = requestedPartitions(definition, input);
-    const latest = await ledger.latest(pipeline, firstDay(asked[0]), lastDay(asked.at(-1)));
+    const span = spanOf(asked)!;
+    const latest = await ledger.latest(pipeline, span.start, span.end);
     await Promise.all([...latest.values()].filter(({ status }) => status === 'waiting').map(correctIfGone));
-    return { ...planPartitions(definition, input, latest), pipeline };
+    const changes =
+      input.stale === true ? await changesOf(clients, renderFreshness(definition, input.vars), span) : undefined;
+    return { ...planPartitions(definition, input, latest, changes), pipeline };
   }
 
   /** A row that says `waiting` for a workflow that is gone (terminated) would be believed for ever. */
@@ -43,7 +50,8 @@ export function planningActivities({ loadPipeline, ledger, client }: PlanningDep
     if (!needsPreviousState(definition)) return undefined;
     const previous = previousPartition(definition, input.partition);
     if (previous === null) return undefined;
-    const rows = await ledger.latest(variantName(input.pipeline, input.vars), firstDay(previous), lastDay(previous));
+    const { start, end } = boundsOf(definition, previous);
+    const rows = await ledger.latest(variantName(input.pipeline, input.vars), start, end);
     const states = rows.get(previous)?.steps.map(({ state }) => state) ?? [];
     return states.findLast((state) => state !== null);
   }
@@ -60,14 +68,18 @@ export function planningActivities({ loadPipeline, ledger, client }: PlanningDep
     loadPartition: (input) =>
       refusingBadInput(async () => {
         const now = new Date().toISOString();
+        let sourceAsOf = now;
         const definition = loadPipeline(input.pipeline);
         if (input.fromStep !== undefined) {
           const { pipeline, partition, vars, fromStep } = input;
-          const latest = await ledger.latest(variantName(pipeline, vars), firstDay(partition), lastDay(partition));
+          const { start, end } = boundsOf(definition, partition);
+          const latest = await ledger.latest(variantName(pipeline, vars), start, end);
           const asBackfill: BackfillInput = { pipeline, partitions: [partition], fromStep, force: true };
           planPartitions(definition, vars === undefined ? asBackfill : { ...asBackfill, vars }, latest);
+          // The steps before read the source when they ran.
+          sourceAsOf = latest.get(partition)?.sourceAsOf ?? now;
         }
-        return renderPartition(definition, input, await previousState(definition, input), now);
+        return renderPartition(definition, input, await previousState(definition, input), sourceAsOf);
       }, 'pipeline'),
 
     matchRemedies: (input, step, failure, used) =>
@@ -79,6 +91,15 @@ export function planningActivities({ loadPipeline, ledger, client }: PlanningDep
         return renderRemedyRun(definition, input, step, remedies, used, state, failure.evidence);
       }, 'pipeline'),
   };
+}
+
+/** When the source of each day last changed; empty where the pipeline has no `freshness:`. */
+export async function changesOf(
+  clients: BigQueryClients,
+  query: FreshnessQuery | null,
+  span: { start: string; end: string },
+): Promise<SourceChanges> {
+  return query === null ? new Map() : sourceChanges(clients(query.project), query, span);
 }
 
 /** Whether a run of a workflow is still open. */
@@ -96,16 +117,9 @@ async function refusingBadInput<T>(work: () => Promise<T>, pipelineProblemType =
   try {
     return await work();
   } catch (error) {
-    if (error instanceof PartitionError) throw ApplicationFailure.nonRetryable(error.message, BAD_INPUT);
+    if (error instanceof PartitionError || error instanceof FreshnessError)
+      throw ApplicationFailure.nonRetryable(error.message, BAD_INPUT);
     if (error instanceof PipelineError) throw ApplicationFailure.nonRetryable(error.message, pipelineProblemType);
     throw error;
   }
-}
-
-function firstDay(key: string | undefined): string | undefined {
-  return key?.split('..')[0];
-}
-
-function lastDay(key: string | undefined): string | undefined {
-  return key?.split('..').at(-1);
 }

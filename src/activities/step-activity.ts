@@ -5,13 +5,18 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.js';
 import type { StepActivity } from '../contracts/activities.js';
 import type { FailureKind, StepFailure } from '../contracts/failure.js';
+import type { LimitWarning, StepLimits, Usage } from '../contracts/limits.js';
 import type { ActivityKind, StepHeartbeat, StepRequest, StepResult } from '../contracts/step.js';
 import { type StepWith, stepKinds } from '../pipeline/step-kinds.js';
 import { LogFile } from '../runners/log-file.js';
 import { maskPersonal } from '../runners/mask.js';
 import type { Runner } from '../runners/runner.js';
 import { firstBytes } from '../runners/text.js';
-import { childEnvironment, stepLabels } from './step-environment.js';
+import type { BigQueryClients } from '../warehouse/bigquery.js';
+import { TempTables } from '../warehouse/temp-tables.js';
+import { type CrossedLimit, LimitWatch } from './limit-watch.js';
+import { childEnvironment } from './step-environment.js';
+import { StepJobs } from './step-jobs.js';
 
 const HEARTBEAT_MS = 1000;
 const MESSAGE_BYTES = 4096;
@@ -21,8 +26,11 @@ export interface StepDeps {
   config: Config;
   runner: Runner;
   logger: Logger;
+  clients: BigQueryClients;
   /** Cancels the running BigQuery jobs with these labels and waits until they have ended. */
   cancelLabelledJobs(projectId: string | undefined, labels: Record<string, string>): Promise<void>;
+  /** Tells the partition of a step that it crossed a limit that it only warns of. */
+  warn(workflowId: string, runId: string, warning: LimitWarning): Promise<void>;
 }
 
 /** What one attempt at a step of a kind has to work with. */
@@ -41,6 +49,8 @@ export interface StepContext<K extends ActivityKind = ActivityKind> {
   env: Record<string, string>;
   /** What every BigQuery job of the step carries; the same for each attempt. */
   labels: Record<string, string>;
+  /** Most bytes that each of them may bill; null without a bound. */
+  maxBytesBilled: number | null;
   /** From 1; an attempt after the first may find what the one before left running. */
   attempt: number;
   /** What the attempt before said last. */
@@ -87,42 +97,103 @@ export function stepActivity<K extends ActivityKind>(
 
 class StepAttempt<K extends ActivityKind> {
   private readonly activity = Context.current();
-  private readonly timeout = new AbortController();
+  /** Aborts when the step has to stop by itself: by its time-out or a limit. */
+  private readonly stop = new AbortController();
   private readonly previous: StepHeartbeat = this.activity.info.heartbeatDetails ?? {};
   private readonly progress: StepHeartbeat = carriedOver(this.previous);
+  private readonly jobs: StepJobs;
+  private watch: LimitWatch | null = null;
 
   constructor(
     private readonly kind: K,
     private readonly deps: StepDeps,
     private readonly request: StepRequest,
-  ) {}
+  ) {
+    this.jobs = new StepJobs(kind, deps, request, this.activity.info);
+  }
 
   async run(run: (context: StepContext<K>) => Promise<StepOutput>): Promise<StepResult> {
-    const beat = () => this.activity.heartbeat(this.progress);
-    if (this.activity.info.attempt > 1) beat();
-    const heartbeat = setInterval(beat, HEARTBEAT_MS);
-    const clock = setTimeout(() => this.timeout.abort(this.timeoutError()), this.request.timeoutMs);
+    if (this.activity.info.attempt > 1) this.beat();
+    const heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
+    const clock = setTimeout(() => this.stop.abort(this.timeoutError()), this.request.timeoutMs);
     let log: LogFile | null = null;
     try {
       log = await LogFile.create(this.deps.config.stateDir, this.logPath());
-      const output = await this.runLogged(run, log);
+      const output = await this.runWatched(run, log);
+      const result = { ...NOTHING, ...output, ...(await this.usage(output, log)), log: log.path };
       await log.close();
-      return { ...NOTHING, ...output, log: log.path };
+      return result;
     } catch (error) {
       throw await this.failure(error, log);
     } finally {
       clearInterval(heartbeat);
       clearTimeout(clock);
+      await this.watch?.stop();
     }
+  }
+
+  /** A step that ended in time may have crossed a limit all the same, so that there is a last look. */
+  private async runWatched(run: (context: StepContext<K>) => Promise<StepOutput>, log: LogFile): Promise<StepOutput> {
+    const { limits } = this.request;
+    if (limits === undefined) return this.runLogged(run, log);
+    this.watch = this.limitWatch(limits, log);
+    if (this.activity.info.attempt > 1) await this.watch.look();
+    this.watch.start();
+    const output = await this.runLogged(run, log);
+    await this.watch.stop();
+    await this.watch.look();
+    this.stop.signal.throwIfAborted();
+    return output;
+  }
+
+  private limitWatch(limits: StepLimits, log: LogFile): LimitWatch {
+    const { clients, config } = this.deps;
+    // Its own queries are not the step's, and go on when those are cancelled.
+    const labels = { ...this.jobs.labels, dayfill_activity: 'limits' };
+    return new LimitWatch({
+      limits,
+      prices: config.prices,
+      meter: this.jobs.meter,
+      tables: limits.tempTables.map((table) => new TempTables(clients, table, labels)),
+      ranMs: this.previous.ranMs ?? 0,
+      told: this.progress.warned ?? [],
+      crossed: (limit) => (limits.onLimit === 'warn' ? this.warn(limit, log) : this.stopFor(limit)),
+      blind: (message, mayPass) => {
+        log.write(`# ${message}`);
+        if (!mayPass && limits.onLimit === 'wait') this.stop.abort(new StepError('step_error', message));
+      },
+    });
+  }
+
+  /** The jobs are cancelled while the process still ends. */
+  private stopFor({ message }: CrossedLimit): void {
+    if (this.stop.signal.aborted) return;
+    this.stop.abort(new StepError('limit', message));
+    void this.jobs.cancel();
+  }
+
+  private async warn({ name, message }: CrossedLimit, log: LogFile): Promise<void> {
+    log.write(`# ${message} The step goes on: on_limit is warn.`);
+    const { workflowId, runId } = this.activity.info.workflowExecution!;
+    await this.deps.warn(workflowId, runId, { step: this.request.step, message });
+    this.progress.warned = [...(this.progress.warned ?? []), name];
+  }
+
+  private beat(): void {
+    this.activity.heartbeat({ ...this.progress, ...this.watch?.progress });
   }
 
   private async runLogged(run: (context: StepContext<K>) => Promise<StepOutput>, log: LogFile): Promise<StepOutput> {
     const { deps, request } = this;
+    const { labels } = this.jobs;
     const given = stepKinds[this.kind].parse(request.with) as StepWith<K>;
     const pipelineDir = path.join(deps.config.pipelinesDir, request.pipeline);
     const venv = given.venv === undefined ? deps.config.venv : path.resolve(pipelineDir, given.venv);
-    const labels = stepLabels(request, this.activity.info.workflowExecution?.runId ?? '');
-    const env = childEnvironment(deps.config, { key: request.key, labels, venv, passed: given.env ?? [] });
+    const maxBytesBilled = this.watch?.bytesLeft ?? null;
+    const env = childEnvironment(deps.config, {
+      ...{ key: request.key, labels, venv, maxBytesBilled },
+      passed: given.env ?? [],
+    });
     await mkdir(env.DAGSTER_HOME!, { recursive: true });
     const attempt = this.activity.info.attempt;
     log.write(`# ${request.key}: ${this.kind}, attempt ${attempt}, ${new Date().toISOString()}`);
@@ -135,10 +206,11 @@ class StepAttempt<K extends ActivityKind> {
       venv,
       env,
       labels,
+      maxBytesBilled,
       attempt,
       lastHeartbeat: this.previous,
       log,
-      signal: AbortSignal.any([this.activity.cancellationSignal, this.timeout.signal]),
+      signal: AbortSignal.any([this.activity.cancellationSignal, this.stop.signal]),
       heartbeat: (partial) => void Object.assign(this.progress, partial),
     });
   }
@@ -146,15 +218,29 @@ class StepAttempt<K extends ActivityKind> {
   /** What to throw: the cancellation, a retry for a worker that shuts down, or the failure with its classification. */
   private async failure(error: unknown, log: LogFile | null): Promise<Error> {
     const { cancellationSignal } = this.activity;
-    const cause = cancellationSignal.aborted ? cancellationSignal.reason : (this.timeout.signal.reason ?? error);
+    const cause = cancellationSignal.aborted ? cancellationSignal.reason : (this.stop.signal.reason ?? error);
+    const uncancelled = cause instanceof StepError && cause.kind === 'limit' ? await this.jobs.cancel() : null;
+    if (uncancelled !== null) cause.message += ` Its BigQuery jobs could not be cancelled: ${uncancelled}`;
     log?.write(`# ${cause instanceof Error ? cause.message : cause}`);
+    const usage = cancellationSignal.aborted ? null : await this.usage({}, log);
     await log
       ?.close()
       .catch((closing) => this.deps.logger.error({ err: closing, key: this.request.key }, closing.message));
     if (cancellationSignal.aborted) return stopped(cancellationSignal.reason);
     if (!(cause instanceof StepError))
       this.deps.logger.error({ err: cause, key: this.request.key }, 'step failed unexpectedly');
-    return this.applicationFailure(this.classified(cause, log));
+    return this.applicationFailure({ ...this.classified(cause, log), ...(usage && { usage }) });
+  }
+
+  /** What the step's jobs took; null when it cannot be known. */
+  private async usage(output: StepOutput, log: LogFile | null): Promise<Usage | null> {
+    try {
+      const usage = await this.jobs.usage(output);
+      return usage.bytesBilled === null && usage.slotMs === null ? null : usage;
+    } catch (error) {
+      log?.write(`# what its jobs took is not known: ${(error as Error).message}`);
+      return null;
+    }
   }
 
   private classified(cause: unknown, log: LogFile | null): StepFailure {
@@ -179,7 +265,7 @@ class StepAttempt<K extends ActivityKind> {
     const count = (this.progress.transientFailures ?? 0) + 1;
     if (count >= attempts) return ApplicationFailure.create({ ...details, nonRetryable: true });
     this.progress.transientFailures = count;
-    this.activity.heartbeat(this.progress);
+    this.beat();
     return ApplicationFailure.create({ ...details, nonRetryable: false, nextRetryDelay: initialMs * 2 ** (count - 1) });
   }
 
@@ -202,16 +288,20 @@ const NOTHING: Omit<StepResult, 'log'> = {
   tests: { run: 0, warned: 0 },
   bytesBilled: null,
   slotMs: null,
+  costUsd: null,
   jobIds: [],
   state: null,
 };
 
 /** What the next attempt must know; progress starts anew. */
-function carriedOver({ jobId, runId, transientFailures }: StepHeartbeat): StepHeartbeat {
+function carriedOver({ jobId, runId, uploads, transientFailures, ranMs, warned }: StepHeartbeat): StepHeartbeat {
   return {
+    ...(uploads !== undefined && { uploads }),
     ...(jobId !== undefined && { jobId }),
     ...(runId !== undefined && { runId }),
     ...(transientFailures !== undefined && { transientFailures }),
+    ...(ranMs !== undefined && { ranMs }),
+    ...(warned !== undefined && { warned }),
   };
 }
 

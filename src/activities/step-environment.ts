@@ -3,13 +3,20 @@ import type { Config } from '../config.js';
 import type { StepRequest } from '../contracts/step.js';
 import { labelValue } from '../warehouse/labels.js';
 
-/** Labels that every BigQuery job of the step carries, so that a retry can find what a lost attempt left running. */
-export function stepLabels(request: StepRequest, runId: string): Record<string, string> {
+/**
+ * Labels that every BigQuery job of the step carries, so that a retry can find what a lost attempt left running, and what
+ * they took can be summed up. Attempts at one activity have them in common; a step that is run again has others.
+ */
+export function stepLabels(
+  request: StepRequest,
+  { runId, activityId }: { runId: string; activityId: string },
+): Record<string, string> {
   return {
     dayfill_pipeline: labelValue(request.pipeline),
     dayfill_partition: labelValue(request.partition.key),
     dayfill_step: labelValue(request.step),
     dayfill_run: labelValue(runId),
+    dayfill_activity: labelValue(activityId),
   };
 }
 
@@ -20,10 +27,15 @@ interface StepProcess {
   venv: string;
   /** Names of variables that the step passes through. */
   passed: string[];
+  /** Most bytes that each of its jobs may bill; null without a bound. */
+  maxBytesBilled: number | null;
 }
 
 /** What processes of a step find in their environment, besides what every program needs. */
-export function childEnvironment(config: Config, { key, labels, venv, passed }: StepProcess): Record<string, string> {
+export function childEnvironment(
+  config: Config,
+  { key, labels, venv, passed, maxBytesBilled }: StepProcess,
+): Record<string, string> {
   const through = passed.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
   return {
     ...(config.bigqueryEndpoint !== null && { DAYFILL_BIGQUERY_ENDPOINT: config.bigqueryEndpoint }),
@@ -37,5 +49,6 @@ export function childEnvironment(config: Config, { key, labels, venv, passed }: 
     VIRTUAL_ENV: venv,
     DAYFILL_KEY: key,
     DAYFILL_LABELS: JSON.stringify(labels),
+    ...(maxBytesBilled !== null && { DAYFILL_MAXIMUM_BYTES_BILLED: `${maxBytesBilled}` }),
   };
 }

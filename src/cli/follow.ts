@@ -5,7 +5,8 @@ import type { Dayfill } from '../client/open.js';
 import type { BackfillHandle } from '../client/start.js';
 import { backfillProgress, partitionState, stepProgress } from '../client/status.js';
 import { workerPolls } from '../client/workers.js';
-import type { Progress } from '../contracts/backfill.js';
+import { dollarsText } from '../contracts/amounts.js';
+import { outOfBudget, type Progress } from '../contracts/backfill.js';
 import { progressQuery } from '../contracts/messages.js';
 import { sentence } from './tables.js';
 
@@ -50,7 +51,7 @@ export async function followBackfill(
       const [current] = Object.keys(progress.live);
       const step = current === undefined ? null : await stepProgress(dayfill, pipeline, current);
       told.live(progress, step?.total ? `${step.done ?? 0}/${step.total} ${step.current ?? ''}` : '');
-      if (untilWaiting && progress.status === 'waiting' && (await waitsForSomeone(dayfill, pipeline, progress))) {
+      if (untilWaiting && (await waitsForSomeone(dayfill, pipeline, progress))) {
         following.abort();
         await closed;
         told.clear();
@@ -74,7 +75,10 @@ export async function followBackfill(
 }
 
 /** Whether a partition waits and nobody is at it: an adviser's proposal may be applied without asking, or is soon there to see. */
-async function waitsForSomeone(dayfill: Dayfill, pipeline: string, { live }: Progress): Promise<boolean> {
+async function waitsForSomeone(dayfill: Dayfill, pipeline: string, progress: Progress): Promise<boolean> {
+  const { live, status } = progress;
+  if (outOfBudget(progress) && Object.keys(live).length === 0) return true;
+  if (status !== 'waiting') return false;
   const waiting = Object.keys(live).filter((key) => live[key]!.status === 'waiting');
   const states = await Promise.all(waiting.map((key) => partitionState(dayfill, pipeline, key)));
   return states.some((state) => state?.status === 'waiting' && !state.advising);
@@ -101,12 +105,17 @@ class Teller {
 
   constructor(private readonly out: NodeJS.WriteStream) {}
 
-  progress({ live, ended }: Progress): void {
+  progress(progress: Progress): void {
+    const { live, ended, spentUsd, budgetUsd } = progress;
     this.lastOutage = '';
     for (const [partition, status] of Object.entries(ended)) this.change(partition, status, status);
     for (const [partition, { status, step, failure }] of Object.entries(live)) {
       const why = failure === null ? '' : ` at ${step}: ${sentence(failure.message, 200)}`;
       this.change(partition, `${status}${why}`, status);
+    }
+    if (outOfBudget(progress)) {
+      const spent = `${dollarsText(spentUsd ?? 0)} of ${dollarsText(budgetUsd ?? 0)} spent`;
+      this.change('the budget', `has run out: ${spent}; go on with: dayfill resume ${progress.pipeline}`, 'paused');
     }
   }
 

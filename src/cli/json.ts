@@ -15,17 +15,21 @@ export function statusJson({
   total,
   counts,
   current,
+  spentUsd,
+  budgetUsd,
   partitions,
 }: Omit<PipelineStatus, 'workerAnswers'>) {
   const lines = partitions.map((line) => ({ ...line, failure: failureJson(line.failure) }));
-  return { pipeline, state, total, counts, current, partitions: lines };
+  return { pipeline, state, total, counts, current, spentUsd, budgetUsd, partitions: lines };
 }
 
 /** `show --json`. */
 export function partitionJson(view: PartitionView) {
   const { pipeline, partition, status, proposal, decisions, advising, decidesAt } = view;
-  const steps = view.steps.map(({ id, status, attempts, remedies, durationMs, failure, log }) => {
-    return { id, status, attempts, remedies, durationMs, failure: failureJson(failure), log };
+  const steps = view.steps.map(({ failure, ...step }) => {
+    const { id, status, attempts, remedies, durationMs, bytesBilled, slotMs, costUsd, warnings, log } = step;
+    const cost = { bytesBilled, slotMs, costUsd, warnings };
+    return { id, status, attempts, remedies, durationMs, ...cost, failure: failureJson(failure), log };
   });
   const shown = proposal && { ...proposal, rows: proposal.rehearsal.rows };
   return { pipeline, partition, status, steps, proposal: shown, advising, decidesAt, decisions };

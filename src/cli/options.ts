@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { clearTemporalError } from '../client/connection.js';
+import type { DueRequest } from '../client/due.js';
 import { UsageError } from '../client/errors.js';
 import { type Dayfill, openDayfill } from '../client/open.js';
 import { openPipelines, type PipelineFiles } from '../client/pipelines.js';
@@ -21,6 +22,13 @@ export function concurrency(text: string): number {
   return Number(text);
 }
 
+/** More than nothing. */
+export function dollars(text: string): number {
+  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text) || Number(text) === 0)
+    throw new InvalidArgumentError('expected dollars such as 20 or 7.50');
+  return Number(text);
+}
+
 /** `--var name=value`, any number of times. */
 export function varList(text: string, before: Vars = {}): Vars {
   const [, name, value] = /^([a-z]\w*)=(.*)$/is.exec(text) ?? [];
@@ -28,12 +36,31 @@ export function varList(text: string, before: Vars = {}): Vars {
   return { ...before, [name]: value };
 }
 
+/** What says which partitions. */
+export interface Selection {
+  from?: string;
+  to?: string;
+  partitions?: string[];
+  missing?: true;
+  stale?: true;
+}
+
+/** The partitions that are missing or stale, as asked for; null when they are named or a range. */
+export function dueRequest(options: Selection & { exclude?: string[]; var?: Vars }): DueRequest | null {
+  const { missing = false, stale = false, from, to, partitions, exclude, var: vars } = options;
+  if (!missing && !stale) return null;
+  if (partitions !== undefined) {
+    throw new UsageError('--missing and --stale find the partitions themselves: leave out --partitions.');
+  }
+  return { missing, stale, from, to, exclude, vars };
+}
+
 /** Either a range or keys: exactly one of both. */
-export function selection(options: { from?: string; to?: string; partitions?: string[] }): AddInput {
+export function selection(options: Selection): AddInput {
   const { from, to, partitions } = options;
   if (partitions !== undefined && from === undefined && to === undefined) return { partitions };
   if (partitions === undefined && from !== undefined && to !== undefined) return { from, to };
-  throw new UsageError('Say which partitions: --from and --to, or --partitions.');
+  throw new UsageError('Say which partitions: --from and --to, or --partitions, or --missing, or --stale.');
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { checkKnown } from '../client/pipelines.js';
 import { pauseBackfill, resumeBackfill } from '../client/start.js';
-import { withDayfill } from './options.js';
+import { dollars, withDayfill } from './options.js';
 
 /** `dayfill pause`: no other partition starts until `resume`. */
 export function pauseCommand(): Command {
@@ -23,13 +23,14 @@ export function pauseCommand(): Command {
 /** `dayfill resume` */
 export function resumeCommand(): Command {
   return new Command('resume')
-    .description('go on after pause')
+    .description('go on after pause, or once the budget is spent')
     .argument('<pipeline>', 'name of the pipeline')
-    .addHelpText('after', '\nExample:\n  dayfill resume talbots')
-    .action((pipeline: string) =>
+    .option('--budget-usd <dollars>', 'all that the backfill may cost; without it as much again as budget_usd', dollars)
+    .addHelpText('after', '\nExamples:\n  dayfill resume talbots\n  dayfill resume orders --budget-usd 20')
+    .action((pipeline: string, { budgetUsd }: { budgetUsd?: number }) =>
       withDayfill(
         async (dayfill) => {
-          await resumeBackfill(dayfill, pipeline);
+          await resumeBackfill(dayfill, pipeline, budgetUsd);
           console.log(`${pipeline} goes on.`);
         },
         (files) => checkKnown(files, pipeline),

@@ -1,19 +1,21 @@
 import { Command, Option } from 'commander';
+import { checkDue, resolveDue } from '../client/due.js';
 import { UsageError } from '../client/errors.js';
 import type { Dayfill } from '../client/open.js';
-import type { PipelineFiles } from '../client/pipelines.js';
-import { checkBackfill, expectedPartitions, planBackfill, startBackfill } from '../client/start.js';
+import { checkBackfill, planBackfill, startBackfill } from '../client/start.js';
 import { type PipelineStatus, pipelineStatus } from '../client/status.js';
-import { type BackfillInput, backfillInputSchema, type Plan } from '../contracts/backfill.js';
+import { type AddInput, type BackfillInput, backfillInputSchema, type Plan } from '../contracts/backfill.js';
 import { firstIssue } from '../contracts/decision.js';
-import { backfillId, type Vars } from '../contracts/ids.js';
+import { backfillId, type Vars, variantName } from '../contracts/ids.js';
 import { ON_FAILURE, type OnFailure } from '../contracts/status.js';
 import { followBackfill } from './follow.js';
 import { statusJson } from './json.js';
 import {
   concurrency,
+  dueRequest,
   keyList,
   printJson,
+  type Selection,
   sayWhetherWorkerAnswers,
   selection,
   varList,
@@ -24,11 +26,7 @@ import { countsLine, planTable, statusTable } from './tables.js';
 /** Something waits for a person. */
 const WAITING = 3;
 
-interface RunOptions {
-  from?: string;
-  to?: string;
-  partitions?: string[];
-  missing?: true;
+interface RunOptions extends Selection {
   exclude?: string[];
   order?: 'asc' | 'desc';
   concurrency?: number;
@@ -51,7 +49,8 @@ export function runCommand(): Command {
     .option('--from <date>', 'first day, inclusive')
     .option('--to <date>', 'last day, inclusive')
     .option('--partitions <keys>', 'partition keys, separated by commas', keyList)
-    .option('--missing', 'every partition of the calendar that is over and not done')
+    .option('--missing', 'partitions that are over and not done; --from and --to narrow it')
+    .option('--stale', 'partitions that are done, but whose source changed since; --from and --to narrow it')
     .option('--exclude <keys>', 'partitions of the range to leave out', keyList)
     .addOption(new Option('--order <order>', 'oldest or newest first').choices(['asc', 'desc']))
     .option(
@@ -78,15 +77,36 @@ Exit code: 0 when every partition succeeded or was fixed, 1 when some failed, we
 Examples:
   dayfill run talbots --from 2025-07-16 --to 2025-08-14
   dayfill run talbots --partitions 2025-07-18,2025-07-20 --force --reason "files were corrected"
-  dayfill run talbots --missing --plan --json`,
+  dayfill run talbots --missing --plan --json
+  dayfill run orders --missing --stale --from 2025-07-01`,
     )
     .action((pipeline: string, options: RunOptions) => {
-      checkOptions(options);
+      if (options.plan && options.detach) {
+        throw new UsageError('--plan starts nothing, so there is nothing to --detach.');
+      }
       return withDayfill(
-        (dayfill) => run(dayfill, inputOf(dayfill, pipeline, options), options),
-        (files) => checkBackfill(files, inputOf(files, pipeline, options)),
+        async (dayfill) => {
+          const request = dueRequest(options);
+          const asked = request === null ? selection(options) : await resolveDue(dayfill, pipeline, request);
+          if (asked === null) return nothingDue(dayfill, pipeline, options);
+          await run(dayfill, inputOf(pipeline, asked, options), options);
+        },
+        (files) => {
+          const request = dueRequest(options);
+          const asked = request === null ? selection(options) : checkDue(files, pipeline, request);
+          checkBackfill(files, inputOf(pipeline, asked, options));
+        },
       );
     });
+}
+
+async function nothingDue(dayfill: Dayfill, name: string, options: RunOptions): Promise<void> {
+  const pipeline = variantName(name, options.var);
+  if (options.plan && options.json) return printJson({ pipeline, partitions: [] });
+  const out = options.json ? process.stderr : process.stdout;
+  const what = [...(options.missing ? ['missing'] : []), ...(options.stale ? ['stale'] : [])].join(' or ');
+  out.write(`Nothing to run: no partition of ${pipeline} is ${what}.\n`);
+  if (!options.plan && options.json) await report(dayfill, { pipeline, partitions: [] }, options);
 }
 
 async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions): Promise<void> {
@@ -157,18 +177,11 @@ class Interruption {
   }
 }
 
-/** @throws UsageError when the options contradict each other. */
-function checkOptions(options: RunOptions): void {
-  if (options.missing && (options.from ?? options.to ?? options.partitions) !== undefined) {
-    throw new UsageError('--missing goes by itself: it means every partition of the calendar that is over.');
-  }
-  if (options.plan && options.detach) throw new UsageError('--plan starts nothing, so there is nothing to --detach.');
-}
-
-function inputOf(files: PipelineFiles, pipeline: string, options: RunOptions): BackfillInput {
-  const range = options.missing ? expectedPartitions(files.pipeline(pipeline), new Date()) : selection(options);
-  const { exclude, order, concurrency, onFailure, force, fromStep, var: vars, reason } = options;
-  const given = { pipeline, ...range, exclude, order, concurrency, onFailure, force, fromStep, vars, reason };
+/** What was excluded from missing and stale partitions is no part of `asked` already. */
+function inputOf(pipeline: string, asked: AddInput, options: RunOptions): BackfillInput {
+  const { order, concurrency, onFailure, force, fromStep, var: vars, reason } = options;
+  const exclude = options.missing || options.stale ? undefined : options.exclude;
+  const given = { pipeline, ...asked, exclude, order, concurrency, onFailure, force, fromStep, vars, reason };
   const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const parsed = backfillInputSchema.safeParse(defined);
   if (!parsed.success) throw new UsageError(`This cannot be run: ${firstIssue(parsed.error)}.`);
@@ -176,7 +189,11 @@ function inputOf(files: PipelineFiles, pipeline: string, options: RunOptions): B
 }
 
 /** How the planned partitions stand now; sets the exit code. */
-async function report(dayfill: Dayfill, plan: Plan, options: RunOptions): Promise<void> {
+async function report(
+  dayfill: Dayfill,
+  plan: Pick<Plan, 'pipeline' | 'partitions'>,
+  options: RunOptions,
+): Promise<void> {
   const asked = new Set(
     plan.partitions.filter(({ reason }) => reason !== 'excluded').map(({ partition }) => partition),
   );

@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import type { PartitionView, PipelineStatus } from '../client/status.js';
+import { bytesText, dollarsText } from '../contracts/amounts.js';
 import type { Plan } from '../contracts/backfill.js';
 import type { DecisionRecord } from '../contracts/decision.js';
 import type { Failure } from '../contracts/failure.js';
@@ -37,27 +38,31 @@ export function statusTable({ partitions }: Pick<PipelineStatus, 'partitions'>):
 }
 
 /** `3 succeeded, 2 fixed` */
-export function countsLine(counts: Partial<Record<string, number>>): string {
+export function countsLine(counts: Record<string, number | undefined>, none = 'nothing yet'): string {
   const parts = Object.entries(counts).filter(([, count]) => (count ?? 0) > 0);
-  return parts.length === 0 ? 'nothing yet' : parts.map(([status, count]) => `${count} ${status}`).join(', ');
+  return parts.length === 0 ? none : parts.map(([status, count]) => `${count} ${status}`).join(', ');
 }
 
 /** The steps of one partition, and how to answer when it waits. */
 export function partitionText(view: PartitionView): string {
   const steps = table(
-    ['step', 'status', 'attempts', 'remedies', 'seconds', 'log'],
+    ['step', 'status', 'attempts', 'remedies', 'seconds', 'billed', 'cost', 'log'],
     view.steps.map((step) => [
       step.id,
       step.status,
       String(step.attempts),
       step.remedies.join(', '),
       (step.durationMs / 1000).toFixed(1),
+      step.bytesBilled === null ? '' : bytesText(step.bytesBilled),
+      step.costUsd === null ? '' : dollarsText(step.costUsd),
       step.log ?? '',
     ]),
   );
   const lines = [`${view.pipeline} ${view.partition}: ${view.status}`, steps];
   const healed = view.steps.flatMap((step) => (step.failure !== null && step.status === 'fixed' ? [step.failure] : []));
   for (const failure of healed) lines.push(`healed: ${failure.step}: ${sentence(failure.message, 300)}`);
+  for (const { id, warnings } of view.steps)
+    lines.push(...warnings.map((warning) => `limit crossed at ${id}: ${warning}`));
   for (const decision of view.decisions) lines.push(decisionLine(decision));
   const { failure } = view;
   if (failure === null) return lines.join('\n');

@@ -6,15 +6,18 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { dollarsText } from '../contracts/amounts.js';
 import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '../contracts/backfill.js';
 import { backfillId, TASK_QUEUE, type Vars, variantName } from '../contracts/ids.js';
 import { addUpdate, drainSignal, pauseSignal, progressQuery, resumeSignal } from '../contracts/messages.js';
-import type { PipelineDefinition } from '../pipeline/definition.js';
+import { spanOf } from '../pipeline/calendar.js';
 import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
 import { stepIndex } from '../pipeline/render.js';
-import { NoWorkerError, StateError, UsageError } from './errors.js';
+import { changesOf } from './due.js';
+import { NoWorkerError, StateError } from './errors.js';
 import type { Dayfill } from './open.js';
 import { checkKnown, type PipelineFiles } from './pipelines.js';
+import { backfillProgress } from './status.js';
 import { workerPolls } from './workers.js';
 
 /** A worker has to plan before it answers. */
@@ -30,8 +33,10 @@ export async function planBackfill(dayfill: Dayfill, input: BackfillInput): Prom
   const definition = dayfill.pipeline(input.pipeline);
   const asked = requestedPartitions(definition, input);
   const pipeline = variantName(input.pipeline, input.vars);
-  const latest = await dayfill.ledger.latest(pipeline, asked[0]?.split('..')[0], asked.at(-1)?.split('..').at(-1));
-  return { ...planPartitions(definition, input, latest), pipeline };
+  const span = spanOf(asked)!;
+  const latest = await dayfill.ledger.latest(pipeline, span.start, span.end);
+  const changes = input.stale === true ? await changesOf(dayfill, definition, input.vars, span) : undefined;
+  return { ...planPartitions(definition, input, latest, changes), pipeline };
 }
 
 /**
@@ -43,21 +48,6 @@ export function checkBackfill({ pipeline }: PipelineFiles, input: BackfillInput)
   const definition = pipeline(input.pipeline);
   stepIndex(definition, fromStep);
   planPartitions(definition, rest, new Map());
-}
-
-/**
- * All partitions of the calendar that are over: from its start to its end, or to yesterday (UTC).
- * @throws UsageError when none is over yet.
- */
-export function expectedPartitions({ name, calendar }: PipelineDefinition, now: Date): { from: string; to: string } {
-  const day = 86_400_000;
-  const start = Date.parse(calendar.start);
-  const today = Date.parse(now.toISOString().slice(0, 10));
-  const whole = Math.floor((today - start) / day / calendar.everyDays) * calendar.everyDays;
-  const last = new Date(start + (whole - 1) * day).toISOString().slice(0, 10);
-  if (calendar.end !== null && Date.parse(calendar.end) < today) return { from: calendar.start, to: calendar.end };
-  if (whole <= 0) throw new UsageError(`No partition of ${name} is over yet: its calendar starts ${calendar.start}.`);
-  return { from: calendar.start, to: last };
 }
 
 /**
@@ -117,9 +107,19 @@ export async function pauseBackfill(dayfill: Dayfill, pipeline: string): Promise
   await tell(dayfill, pipeline, (handle) => handle.signal(pauseSignal));
 }
 
-/** @throws StateError when no backfill of the pipeline is running. */
-export async function resumeBackfill(dayfill: Dayfill, pipeline: string): Promise<void> {
-  await tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal));
+/**
+ * Goes on after a pause; with `budgetUsd` in place of the backfill's budget, what it has spent included.
+ * @throws StateError when no backfill of the pipeline is running, or it has spent as much already.
+ */
+export async function resumeBackfill(dayfill: Dayfill, pipeline: string, budgetUsd?: number): Promise<void> {
+  if (budgetUsd === undefined) return tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal, undefined));
+  const spentUsd = (await backfillProgress(dayfill, pipeline))?.spentUsd ?? 0;
+  if (spentUsd >= budgetUsd) {
+    throw new StateError(
+      `The backfill of ${pipeline} has spent ${dollarsText(spentUsd)} already: give it more than that.`,
+    );
+  }
+  await tell(dayfill, pipeline, (handle) => handle.signal(resumeSignal, { budgetUsd }));
 }
 
 /** Ends a backfill: after the partitions under way, or now, which stops them. */
@@ -158,7 +158,8 @@ async function whatRuns(
   }
 }
 
-function rangeWords({ from, to, partitions }: BackfillInput): string {
+function rangeWords({ from, to, partitions, stale }: BackfillInput): string {
+  if (stale) return '--stale';
   return partitions === undefined ? `--from ${from} --to ${to}` : `--partitions ${partitions.join(',')}`;
 }
 

@@ -27,6 +27,9 @@ export interface PipelineStatus {
   counts: Record<PartitionStatus, number>;
   /** Partitions that have a workflow right now. */
   current: string[];
+  /** Dollars that the running backfill has spent, and may; null without any that tells, or without a budget. */
+  spentUsd: number | null;
+  budgetUsd: number | null;
   partitions: PartitionLine[];
   /** False when workflows are open and no worker could be asked about them. */
   workerAnswers: boolean;
@@ -56,24 +59,28 @@ export async function pipelineStatus(dayfill: Dayfill, pipeline: string): Promis
     current: partitions
       .filter(({ status }) => status === 'running' || status === 'waiting')
       .map((line) => line.partition),
+    spentUsd: told?.spentUsd ?? null,
+    budgetUsd: told?.budgetUsd ?? null,
     partitions,
     workerAnswers: told !== null,
   };
 }
 
+interface ToldByWorkers extends Pick<PipelineStatus, 'spentUsd' | 'budgetUsd'> {
+  state: BackfillStatus | null;
+  lines: PartitionLine[];
+}
+
 /** What workers say of the open workflows; null when none answers. */
-async function toldByWorkers(
-  dayfill: Dayfill,
-  pipeline: string,
-  open: OpenWorkflows,
-): Promise<{ state: BackfillStatus | null; lines: PartitionLine[] } | null> {
+async function toldByWorkers(dayfill: Dayfill, pipeline: string, open: OpenWorkflows): Promise<ToldByWorkers | null> {
   try {
     const progress = open.backfill === null ? null : await backfillProgress(dayfill, pipeline);
     const live = new Set([...open.partitions.keys(), ...Object.keys(progress?.live ?? {})]);
     const states = await Promise.all([...live].map((partition) => partitionState(dayfill, pipeline, partition)));
     const pending = progress?.pending.map((partition): PartitionLine => ({ ...NOTHING_YET, partition })) ?? [];
     const lines = states.flatMap((state) => (state === null ? [] : [lineOf(state)]));
-    return { state: progress?.status ?? null, lines: [...pending, ...lines] };
+    const { spentUsd = null, budgetUsd = null } = progress ?? {};
+    return { state: progress?.status ?? null, spentUsd, budgetUsd, lines: [...pending, ...lines] };
   } catch (error) {
     if (error instanceof NoWorkerError) return null;
     throw error;

@@ -8,6 +8,13 @@ export const pipelineName = z
   .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'a pipeline is named by lower-case letters, digits, "-" and "_", e.g. "talbots"');
 export const varsSchema = z.record(z.string().regex(/^[a-z][a-z0-9_]*$/i), z.string().max(1000));
 
+const ofCatchUp = {
+  /** Also those that are done, where the source changed since. */
+  stale: z.boolean().optional(),
+  /** Who wants these partitions, when no person does: `critical: false` lets them be skipped. */
+  startedBy: z.literal('catch-up').optional(),
+};
+
 /**
  * Input of the backfill workflow: small enough to type in the Web UI or with the `temporal` command line.
  * Either `from` and `to` (inclusive ISO dates) or `partitions` (keys).
@@ -26,6 +33,7 @@ export const backfillInputSchema = z
     fromStep: z.string().min(1).max(100).optional(),
     vars: varsSchema.optional(),
     reason: z.string().max(2000).optional(),
+    ...ofCatchUp,
   })
   .refine((input) => (input.from === undefined) === (input.to === undefined), { message: 'give both from and to' })
   .refine((input) => (input.from === undefined) !== (input.partitions === undefined), {
@@ -35,7 +43,12 @@ export type BackfillInput = z.infer<typeof backfillInputSchema>;
 
 /** More partitions for a running backfill: the same words as at its start. */
 export const addInputSchema = z
-  .strictObject({ from: key.optional(), to: key.optional(), partitions: z.array(key).min(1).max(10_000).optional() })
+  .strictObject({
+    from: key.optional(),
+    to: key.optional(),
+    partitions: z.array(key).min(1).max(10_000).optional(),
+    ...ofCatchUp,
+  })
   .refine((input) => (input.from === undefined) === (input.to === undefined), { message: 'give both from and to' })
   .refine((input) => (input.from === undefined) !== (input.partitions === undefined), {
     message: 'give either from and to, or partitions',
@@ -57,12 +70,16 @@ export interface Plan {
   onFailure: OnFailure;
   /** Whether anyone is to be told. */
   notifies: boolean;
+  /** Dollars after which no further partition starts; null without a budget. */
+  budgetUsd?: number | null;
 }
 
 const partitionReportSchema = z.strictObject({
   status: z.enum(PARTITION_STATUSES),
   step: z.string().nullable(),
   failure: z.strictObject({ id: z.string(), fingerprint: z.string(), message: z.string() }).nullable(),
+  /** Dollars so far; null when nothing told. */
+  costUsd: z.number().nullable().optional(),
 });
 /** What the parent knows of a partition that has a workflow right now. */
 export type PartitionReport = z.infer<typeof partitionReportSchema>;
@@ -87,6 +104,19 @@ export interface Progress {
   startedAt: string;
   /** Milliseconds that the ended partitions took together. */
   endedMs: number;
+  /** Dollars that its partitions took so far; null when none told. */
+  spentUsd: number | null;
+  /** Dollars after which no further partition starts; null without a budget. */
+  budgetUsd: number | null;
+}
+
+/** Whether the budget is spent while partitions are left: none starts until someone says so. */
+export function outOfBudget({
+  pending,
+  spentUsd,
+  budgetUsd,
+}: Pick<Progress, 'pending' | 'spentUsd' | 'budgetUsd'>): boolean {
+  return budgetUsd !== null && pending.length > 0 && (spentUsd ?? 0) >= budgetUsd;
 }
 
 /** How a backfill ended. */

@@ -1,3 +1,5 @@
+import type { Usage } from './limits.js';
+
 /**
  * Why a step did not succeed.
  *
@@ -7,6 +9,7 @@
  * - `missing_executable`: the program, virtual environment, project, job or file is not there
  * - `exit_code`: a command ended with a code that means failure, or its output said so
  * - `timeout`: the step ran past its `timeout`
+ * - `limit`: it crossed one of its `limits`
  * - `cancelled`: someone cancelled it
  * - `transient`: network, 5xx, rate limit or lock; retried, and past `retry.attempts` a failure
  * - `pipeline`: the pipeline file is missing or wrong
@@ -19,6 +22,7 @@ export const FAILURE_KINDS = [
   'missing_executable',
   'exit_code',
   'timeout',
+  'limit',
   'cancelled',
   'transient',
   'pipeline',
@@ -41,10 +45,12 @@ export interface StepFailure {
   evidence: string | null;
   /** Exit code of the process, when there was one. */
   exitCode: number | null;
+  /** What its jobs took all the same. */
+  usage?: Usage;
 }
 
 /** A failure with its place in the partition: what `state`, `show` and the ledger carry. */
-export interface Failure extends StepFailure {
+export interface Failure extends Omit<StepFailure, 'usage'> {
   /** Names this occurrence, so that a decision cannot hit the next one: `<run>-<n>`. */
   id: string;
   /** Equal for the same failure on different days: hash of step, kind, tests and the message without its particulars. */

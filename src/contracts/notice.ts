@@ -2,7 +2,7 @@ import type { FailureKind } from './failure.js';
 import type { PartitionStatus } from './status.js';
 
 /** When people are told. */
-export const NOTICE_EVENTS = ['waiting', 'reminder', 'fixed', 'finished'] as const;
+export const NOTICE_EVENTS = ['waiting', 'reminder', 'fixed', 'finished', 'limit'] as const;
 export type NoticeEvent = (typeof NOTICE_EVENTS)[number];
 
 /** A partition that a notice is about. */
@@ -23,6 +23,8 @@ export interface NoticePartition {
   decidesAt: string | null;
   /** What healed it, such as `remedy drop-doubles` or `approve (anna)`; only of one that is fixed. */
   healedBy?: string;
+  /** The limit that it crossed and only warns of. */
+  warning?: string;
 }
 
 /** Of a partition as a workflow knows it: a digest says how each stands; why is looked up when it is sent. */
@@ -36,11 +38,13 @@ export interface Notice {
   /** ISO time. */
   at: string;
   partitions: NoticePartition[];
-  /** How the backfill ended; only for `finished`. */
+  /** How the backfill ended, of `finished`; that it pauses since its budget has run out, of `limit`. */
   backfill: {
-    state: 'succeeded' | 'failed' | 'cancelled';
+    state: 'succeeded' | 'failed' | 'cancelled' | 'paused';
     message: string;
     total: number;
     counts: Partial<Record<PartitionStatus, number>>;
+    /** Dollars that its partitions took; null when none told. */
+    costUsd?: number | null;
   } | null;
 }

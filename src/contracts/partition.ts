@@ -3,6 +3,7 @@ import { pipelineName, varsSchema } from './backfill.js';
 import type { DecisionAction, DecisionRecord } from './decision.js';
 import type { Failure } from './failure.js';
 import type { Proposal } from './fix.js';
+import type { StepLimits, Usage } from './limits.js';
 import { ON_FAILURE, type PartitionStatus, type StepStatus } from './status.js';
 import type { ActivityKind, Json, PartitionBounds } from './step.js';
 
@@ -14,6 +15,8 @@ export const partitionInputSchema = z.strictObject({
   fromStep: z.string().min(1).max(100).optional(),
   onFailure: z.enum(ON_FAILURE).optional(),
   reason: z.string().max(2000).optional(),
+  /** `catch-up` for one that no person asked for. */
+  startedBy: z.literal('catch-up').optional(),
 });
 export type PartitionInput = z.infer<typeof partitionInputSchema>;
 
@@ -27,6 +30,10 @@ export interface RenderedStep {
   retry: { attempts: number; initialMs: number };
   /** What runs after a fix in place of the step, which would bring back what the fix took away; empty: the step itself. */
   afterFix: RenderedStep[];
+  /** Missing without any. */
+  limits?: StepLimits;
+  /** What runs once it has crossed a limit; missing where an older version rendered it. */
+  cleanup?: RenderedStep[];
 }
 
 /** What decides when nobody has, and how often people are reminded on the way. */
@@ -77,7 +84,7 @@ export interface PreparedFix {
 }
 
 /** What happened to one step: part of `state`, `show` and the ledger. */
-export interface StepOutcome {
+export interface StepOutcome extends Usage {
   id: string;
   status: StepStatus;
   /** How often the step itself was run to an end. */
@@ -86,13 +93,13 @@ export interface StepOutcome {
   remedies: string[];
   durationMs: number;
   counts: Record<string, number>;
-  bytesBilled: number | null;
-  slotMs: number | null;
   jobIds: string[];
   /** The last failure, kept when the step was healed. */
   failure: Failure | null;
   log: string | null;
   state: Json;
+  /** Limits that it crossed and only warned of. */
+  warnings: string[];
 }
 
 /** Result of the query `state`. */
@@ -120,6 +127,8 @@ export interface PartitionResult {
   partition: string;
   status: PartitionStatus;
   message: string;
+  /** Dollars that its steps took, fixes and remedies included; null when none told. */
+  costUsd?: number | null;
 }
 
 /** Type of the `ApplicationFailure` that ends a failed partition or backfill. */

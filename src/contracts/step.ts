@@ -1,5 +1,14 @@
+import type { StepLimits, Usage } from './limits.js';
+
 /** The kinds of step that `uses:` can name; each is an activity of the same name. */
-export const STEP_KINDS = ['dagster/job', 'dbt/build', 'bigquery/query', 'command'] as const;
+export const STEP_KINDS = [
+  'dagster/job',
+  'dbt/build',
+  'bigquery/query',
+  'storage/upload',
+  'storage/cleanup',
+  'command',
+] as const;
 export type StepKind = (typeof STEP_KINDS)[number];
 
 /** What runs the SQL of a fix; no pipeline file names it. */
@@ -32,16 +41,16 @@ export interface StepRequest {
   timeoutMs: number;
   /** Transient failures: how many tries in all, and milliseconds before the second. */
   retry: { attempts: number; initialMs: number };
+  /** Missing without any. */
+  limits?: StepLimits;
 }
 
 /** What a step activity returns; small, because it goes into history. */
-export interface StepResult {
+export interface StepResult extends Usage {
   /** Numbers worth keeping: rows loaded, rejected, nodes built. */
   counts: Record<string, number>;
   /** Data tests that ran, and how many of them warned. */
   tests: { run: number; warned: number };
-  bytesBilled: number | null;
-  slotMs: number | null;
   /** Ids of what the step ran elsewhere: BigQuery jobs, a Dagster run, a dbt invocation. */
   jobIds: string[];
   /** The log, relative to the state directory. */
@@ -58,6 +67,15 @@ export interface StepHeartbeat {
   pid?: number;
   jobId?: string;
   runId?: string;
+  /** Uploads in parts that are under way, by object name: the address at which each goes on. */
+  uploads?: Record<string, string>;
   /** Transient failures so far; kept across attempts so that a lost worker does not count as one. */
   transientFailures?: number;
+  /** Milliseconds that it has run so far, of a step with limits; kept across attempts. */
+  ranMs?: number;
+  /** What its jobs have taken so far, of a step with limits. */
+  bytesBilled?: number;
+  slotMs?: number;
+  /** Limits that it has warned of; kept across attempts. */
+  warned?: string[];
 }

@@ -17,7 +17,7 @@ export function presentable(notice: Notice): Notice {
 }
 
 function presentablePartition(one: NoticePartition): NoticePartition {
-  const { failure, proposal, healedBy } = one;
+  const { failure, proposal, healedBy, warning } = one;
   return {
     ...one,
     failure: failure && {
@@ -31,6 +31,7 @@ function presentablePartition(one: NoticePartition): NoticePartition {
       sql: shown(proposal.sql, SQL_BYTES),
     },
     ...(healedBy != null && { healedBy: shown(healedBy, 200) }),
+    ...(warning != null && { warning: shown(warning) }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { dollarsText } from '../contracts/amounts.js';
 import type { Notice, NoticePartition } from '../contracts/notice.js';
 import { PARTITION_STATUSES } from '../contracts/status.js';
 
@@ -18,6 +19,7 @@ const MOST_KEYS = 20;
 export function noticeText(notice: Notice): NoticeText {
   const { event, pipeline, partitions } = notice;
   if (event === 'finished') return finishedText(notice);
+  if (event === 'limit') return limitText(notice);
   if (event === 'fixed') {
     return {
       title: `${pipeline}: ${subject(partitions, 'is', 'are')} fixed`,
@@ -34,20 +36,46 @@ export function plainBody({ body }: NoticeText): string {
   return body.map((part) => ('text' in part ? part.text : part.code.replace(/^/gm, '  '))).join('\n\n');
 }
 
+/** A red flag: a step was stopped, or goes on though it should not; or the budget of the backfill has run out. */
+function limitText({ pipeline, partitions, backfill }: Notice): NoticeText {
+  if (backfill !== null) {
+    return {
+      title: `${pipeline}: red flag: the budget has run out, the backfill pauses`,
+      body: [
+        { text: backfill.message },
+        { text: 'To go on, with as much again or with another budget:' },
+        { code: `dayfill resume ${pipeline}\ndayfill resume ${pipeline} --budget-usd <dollars>` },
+      ],
+    };
+  }
+  const [first] = partitions;
+  if (first?.warning === undefined) {
+    const title = `${pipeline}: red flag: ${subject(partitions, 'crossed', 'crossed')} a limit and waits for a decision`;
+    return { title, body: waitingText(pipeline, partitions) };
+  }
+  return {
+    title: `${pipeline}: red flag: ${first.partition} crossed a limit and goes on`,
+    body: [{ text: `${first.partition} at ${first.step}: ${first.warning}` }],
+  };
+}
+
 /** One digest of a whole backfill. */
 function finishedText({ pipeline, partitions, backfill }: Notice): NoticeText {
-  const { state, message, total, counts } = backfill!;
+  const { state, message, total, counts, costUsd = null } = backfill!;
   const counted = PARTITION_STATUSES.filter((status) => (counts[status] ?? 0) > 0);
   const summary = counted.map((status) => `${counts[status]} ${status}`).join(', ') || 'nothing ran';
   const of = (status: NoticePartition['status']) => partitions.filter((one) => one.status === status);
   const skipped = of('skipped');
   // One that parked days "succeeded" for Temporal, not for who reads this.
   const unwell = (['waiting', 'failed', 'skipped'] as const).some((status) => (counts[status] ?? 0) > 0);
+  const cost = costUsd === null ? '' : ` Cost: ${dollarsText(costUsd)}.`;
   const ended = state === 'succeeded' && unwell ? 'ended' : state;
   return {
     title: `${pipeline}: backfill ${ended} (${summary})`,
     body: [
-      { text: `${message === '' ? '' : `${message}\n`}Of ${total} partition${total === 1 ? '' : 's'}: ${summary}.` },
+      {
+        text: `${message === '' ? '' : `${message}\n`}Of ${total} partition${total === 1 ? '' : 's'}: ${summary}.${cost}`,
+      },
       ...together(groupsBy(of('fixed'), cureOf), cureText),
       ...together(groupsBy(of('failed'), failureOf), (group) => `Failed: ${troubleText(group)}`),
       ...(skipped.length === 0 ? [] : [{ text: `Skipped: ${keys(skipped)}.` }]),

@@ -59,6 +59,61 @@ export function previousPartition(definition: Calendared, key: string): string |
   return partitionWith(definition, dayNumber(start) - 1).key;
 }
 
+/**
+ * Keys of the partitions that were over before a day began, in the order of the calendar.
+ * @param today ISO date; its own partition is not over yet.
+ * @param range first and last day, inclusive. @default the whole calendar
+ * @throws PartitionError when the range is none of the calendar.
+ */
+export function partitionsOver(
+  definition: Calendared,
+  today: string,
+  { from = definition.calendar.start, to }: { from?: string | undefined; to?: string | undefined } = {},
+): string[] {
+  const last = lastDayOver(definition, today);
+  const begun = partitionWith(definition, checkedDay(from));
+  if (to === undefined && last < begun.end) {
+    if (begun.start !== from) throw cut(definition, from, 'from', begun);
+    return [];
+  }
+  return partitionsOfRange(definition, from, to ?? last).filter((key) => boundsOf(definition, key).end < today);
+}
+
+/** Keys of the partitions that were over before a day began and have a day among the last `days` before it. */
+export function latestPartitionsOver(definition: Calendared, today: string, days: number): string[] {
+  const { start } = definition.calendar;
+  const last = dayNumber(lastDayOver(definition, today));
+  const first = Math.max(dayNumber(start), dayNumber(today) - days);
+  if (last < first) return [];
+  return partitionsOver(definition, today, { from: partitionWith(definition, first).start });
+}
+
+/** Last day of the last partition that was over before a day began; the day before the calendar's first when none was. */
+function lastDayOver({ calendar }: Calendared, today: string): string {
+  if (calendar.end !== null && calendar.end < today) return calendar.end;
+  const start = dayNumber(calendar.start);
+  const whole = Math.max(0, Math.floor((dayNumber(today) - start) / calendar.everyDays));
+  return isoDate(start + whole * calendar.everyDays - 1);
+}
+
+/** First and last day of partitions that are in the order of the calendar; null for none. */
+export function spanOf(keys: readonly string[]): { start: string; end: string } | null {
+  const [first, last] = [keys[0], keys.at(-1)];
+  if (first === undefined || last === undefined) return null;
+  return { start: first.split('..')[0]!, end: last.split('..').at(-1)! };
+}
+
+/** Every day of a partition, as ISO dates. */
+export function daysOf({ start, end }: Pick<PartitionBounds, 'start' | 'end'>): string[] {
+  const first = dayNumber(start);
+  return Array.from({ length: dayNumber(end) - first + 1 }, (_, index) => isoDate(first + index));
+}
+
+/** Key of the calendar's first partition. */
+export function firstPartition(definition: Calendared): string {
+  return partitionWith(definition, dayNumber(definition.calendar.start)).key;
+}
+
 /** The partition that a day falls into. */
 function partitionWith(definition: Calendared, day: number): PartitionBounds {
   const { calendar, name } = definition;

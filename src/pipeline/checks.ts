@@ -1,8 +1,9 @@
 import { RESERVED_PIPELINE_NAMES } from '../contracts/ids.js';
 import type { Json } from '../contracts/step.js';
 import type { DocumentProblem } from './messages.js';
+import { parseDuration } from './scalars.js';
 import type { PipelineFile } from './schema.js';
-import { FIXED_WITH } from './step-kinds.js';
+import { FIXED_WITH, OWN_PLACES } from './step-kinds.js';
 import { referenceProblem, referencesIn, textsIn } from './template.js';
 
 type Path = (string | number)[];
@@ -13,7 +14,7 @@ export interface PlacedWork {
   work: Pick<PipelineFile['steps'][number], 'uses' | 'with'>;
 }
 
-/** Every step of a file, of its remedies, and of what follows a fix. */
+/** Every step of a file, of its remedies, and of what follows a fix or a crossed limit. */
 export function worksOf(file: PipelineFile): PlacedWork[] {
   return file.steps.flatMap((step, index) => [
     { path: ['steps', index], work: step },
@@ -21,12 +22,20 @@ export function worksOf(file: PipelineFile): PlacedWork[] {
       remedy.run.map((work, w) => ({ path: ['steps', index, 'remedies', r, 'run', w], work })),
     ),
     ...step.after_fix.map((work, w) => ({ path: ['steps', index, 'after_fix', w], work })),
+    ...step.cleanup.map((work, w) => ({ path: ['steps', index, 'cleanup', w], work })),
   ]);
 }
 
 /** What is wrong with a file of the right shape: names that do not belong together, references to what is not there. */
 export function checkFile(file: PipelineFile, folder: string): DocumentProblem[] {
-  return [...nameProblems(file, folder), ...orderProblems(file), ...varProblems(file), ...referenceProblems(file)];
+  return [
+    ...nameProblems(file, folder),
+    ...orderProblems(file),
+    ...catchUpProblems(file),
+    ...varProblems(file),
+    ...referenceProblems(file),
+    ...file.steps.flatMap((step, index) => limitProblems(step, ['steps', index], file)),
+  ];
 }
 
 function nameProblems(file: PipelineFile, folder: string): DocumentProblem[] {
@@ -72,6 +81,18 @@ function orderProblems(file: PipelineFile): DocumentProblem[] {
   return problems;
 }
 
+function catchUpProblems({ critical, decide_within, freshness, vars }: PipelineFile): DocumentProblem[] {
+  const problems: DocumentProblem[] = [];
+  if (!critical && decide_within === undefined) {
+    const message = 'false needs decide_within, whose time says when a day that nobody decided on is skipped';
+    problems.push({ path: ['critical'], message });
+  }
+  if (freshness !== undefined && freshness.project === undefined && vars.project_id === undefined) {
+    problems.push({ path: ['freshness'], message: 'needs a project, or the var project_id, to run in' });
+  }
+  return problems;
+}
+
 function varProblems(file: PipelineFile): DocumentProblem[] {
   return Object.entries(file.vars).flatMap(([name, value]) => {
     const { default: plain, pattern } = typeof value === 'object' ? value : { default: value, pattern: undefined };
@@ -89,14 +110,25 @@ function referenceProblems(file: PipelineFile): DocumentProblem[] {
     [...textsIn(work.with as Json)].flatMap(({ path: inside, text }) => {
       const names = referencesIn(text);
       const fixed = FIXED_WITH[work.uses].includes(inside.join('.'));
+      const own = OWN_PLACES[work.uses]?.includes(String(inside[0])) === true;
       const message =
         names.map((name) => referenceProblem(name, file.vars)).find((problem) => problem !== null) ??
-        (fixed ? fixedProblem(names, file) : null) ??
+        (fixed
+          ? fixedProblem(names, file)
+          : own
+            ? fixedProblem(
+                names.filter((name) => !OWN_NAMES.includes(name)),
+                file,
+              )
+            : null) ??
         (file.parallel_safe ? stateProblem(names) : null);
       return message === null ? [] : [{ path: [...path, 'with', ...inside], message }];
     }),
   );
 }
+
+/** Cannot be chosen at a start, but differ from run to run. */
+const OWN_NAMES = ['pipeline', 'partition', 'partition.start', 'partition.end'];
 
 function fixedProblem(names: string[], file: PipelineFile): string | null {
   const loose = names.find((name) => {
@@ -113,4 +145,39 @@ function stateProblem(names: string[]): string | null {
   return state === undefined
     ? null
     : `\${${state}} needs the partition before to be done first, which parallel_safe: true does not promise`;
+}
+
+/** Limits that could not be held: what no one sees, or what another bound ends first. */
+function limitProblems(step: PipelineFile['steps'][number], path: Path, file: PipelineFile): DocumentProblem[] {
+  const { limits, cleanup, timeout } = step;
+  if (limits === undefined) {
+    const message = 'cleanup runs when a limit is crossed, and the step has no limits';
+    return cleanup.length === 0 ? [] : [{ path: [...path, 'cleanup'], message, onKey: true }];
+  }
+  const problems: DocumentProblem[] = [];
+  const { runtime, on_limit: _, ...ofJobs } = limits;
+  if (runtime !== undefined && parseDuration(runtime)! >= parseDuration(timeout)!) {
+    const message = `expected less than the timeout of ${timeout}, which stops the step first`;
+    problems.push({ path: [...path, 'limits', 'runtime'], message });
+  }
+  const [first] = Object.keys(ofJobs);
+  if (first !== undefined && file.vars.project_id === undefined) {
+    const message = 'needs the var project_id: BigQuery jobs are looked for in that project';
+    problems.push({ path: [...path, 'limits', first], message, onKey: true });
+  }
+  for (const [index, table] of (limits.temp_tables ?? []).entries()) {
+    const place = [...path, 'limits', 'temp_tables', index];
+    if (table.dataset === undefined && file.vars.dataset === undefined) {
+      problems.push({ path: place, message: 'needs the dataset of the tables, or the var dataset' });
+    }
+    for (const { path: inside, text } of textsIn(table as Json)) {
+      for (const name of referencesIn(text)) {
+        const message = name.startsWith('previous.')
+          ? 'what the partition before handed on is no part of limits'
+          : referenceProblem(name, file.vars);
+        if (message !== null) problems.push({ path: [...place, ...inside], message });
+      }
+    }
+  }
+  return problems;
 }

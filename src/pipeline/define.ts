@@ -1,14 +1,18 @@
+import { SLOT_HOUR_MS } from '../contracts/amounts.js';
 import type { DecideWithin } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import type { FixDefinition, PipelineDefinition, Work } from './definition.js';
+import type { FixDefinition, FreshnessDefinition, LimitsDefinition, PipelineDefinition, Work } from './definition.js';
 import { parseBytes, parseDuration } from './scalars.js';
 import { DEFAULT_RETRY, type PipelineFile } from './schema.js';
 
 type FileStep = PipelineFile['steps'][number];
 type FileWork = FileStep['remedies'][number]['run'][number];
 
-/** Turns a checked file into the definition that the rest of dayfill works with. */
-export function definitionOf(file: PipelineFile, dir: string): PipelineDefinition {
+/**
+ * Turns a checked file into the definition that the rest of dayfill works with.
+ * @param freshnessSql text of the SQL file that `freshness:` names, when it names one.
+ */
+export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: string): PipelineDefinition {
   return {
     name: file.pipeline,
     description: file.description,
@@ -32,7 +36,10 @@ export function definitionOf(file: PipelineFile, dir: string): PipelineDefinitio
     fixes: file.fixes === undefined ? null : fixesOf(file.fixes),
     allowAdHocSql: file.allow_ad_hoc_sql,
     decideWithin: file.decide_within === undefined ? null : decideWithinOf(file.decide_within),
+    critical: file.critical,
+    freshness: file.freshness === undefined ? null : freshnessOf(file.freshness, freshnessSql),
     notify: file.notify,
+    budgetUsd: file.budget_usd ?? null,
     steps: file.steps.map((step) => ({
       id: step.id,
       title: step.title ?? step.id,
@@ -45,6 +52,8 @@ export function definitionOf(file: PipelineFile, dir: string): PipelineDefinitio
         then,
       })),
       afterFix: step.after_fix.map((work) => workOf(work, DEFAULT_RETRY)),
+      limits: step.limits === undefined ? null : limitsOf(step.limits),
+      cleanup: step.cleanup.map((work) => workOf(work, DEFAULT_RETRY)),
     })),
   };
 }
@@ -57,6 +66,28 @@ function fixesOf(fixes: NonNullable<PipelineFile['fixes']>): FixDefinition {
     maxRows: fixes.max_rows,
     maxBytesBilled: fixes.max_bytes_billed === undefined ? null : parseBytes(fixes.max_bytes_billed),
     autoApply: fixes.auto_apply,
+  };
+}
+
+function freshnessOf(
+  { query, project, location, dataset }: NonNullable<PipelineFile['freshness']>,
+  sql: string | undefined,
+): FreshnessDefinition {
+  return { sql: sql ?? query!, project: project ?? null, location: location ?? null, dataset: dataset ?? null };
+}
+
+function limitsOf(limits: NonNullable<FileStep['limits']>): LimitsDefinition {
+  const { runtime, bytes_billed, slot_hours, cost_usd, temp_tables = [], on_limit } = limits;
+  return {
+    runtimeMs: runtime === undefined ? null : parseDuration(runtime)!,
+    bytesBilled: bytes_billed === undefined ? null : parseBytes(bytes_billed),
+    slotMs: slot_hours === undefined ? null : slot_hours * SLOT_HOUR_MS,
+    costUsd: cost_usd ?? null,
+    tempTables: temp_tables.map(({ like, dataset, project, date_column, max_days }) => ({
+      ...{ like, dateColumn: date_column, maxDays: max_days },
+      ...{ dataset: dataset ?? null, project: project ?? null },
+    })),
+    onLimit: on_limit,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { FailureKind } from '../contracts/failure.js';
 import type { FixRules, RemedyClass } from '../contracts/fix.js';
+import type { StepLimits, TempTableLimit } from '../contracts/limits.js';
 import type { NoticeEvent } from '../contracts/notice.js';
 import type { DecideWithin } from '../contracts/partition.js';
 import type { OnFailure } from '../contracts/status.js';
@@ -23,8 +24,23 @@ export interface PipelineDefinition {
   /** Whether a decision may carry SQL that is in no file. */
   allowAdHocSql: boolean;
   decideWithin: DecideWithin | null;
+  /** Whether days that catch-up started wait for a decision like any other, rather than be skipped by `decideWithin`. */
+  critical: boolean;
+  /** What tells when the source of each day last changed; null: nobody does, so nothing is stale. */
+  freshness: FreshnessDefinition | null;
   notify: NotifyTarget[];
+  /** Dollars after which a backfill pauses; null without a budget. */
+  budgetUsd: number | null;
   steps: StepDefinition[];
+}
+
+export interface FreshnessDefinition {
+  /** The query as it stands in the file, or in the SQL file that the file names. */
+  sql: string;
+  /** Null for those of the vars `project_id`, `location` and `dataset`. */
+  project: string | null;
+  location: string | null;
+  dataset: string | null;
 }
 
 export interface FixDefinition extends Omit<FixRules, 'project' | 'location' | 'dataset'> {
@@ -60,6 +76,19 @@ export interface StepDefinition extends Work {
   remedies: Remedy[];
   /** What runs after a fix in place of the step; empty: the step itself. */
   afterFix: Work[];
+  limits: LimitsDefinition | null;
+  /** What runs once the step has been stopped for a limit. */
+  cleanup: Work[];
+}
+
+/** Names of tables may have `${…}` in them. */
+export interface LimitsDefinition extends Omit<StepLimits, 'tempTables'> {
+  tempTables: TempTableDefinition[];
+}
+export interface TempTableDefinition extends Omit<TempTableLimit, 'project' | 'dataset'> {
+  /** Null for the vars `project_id` and `dataset`. */
+  project: string | null;
+  dataset: string | null;
 }
 
 /** What is run: a step itself, or a step of a remedy. */

@@ -38,7 +38,8 @@ export function loadPipeline(
   const problems = [...document.inexactNumbers(), ...checkFile(parsed.data, name)];
   if (problems.length === 0) problems.push(...checkWorld(parsed.data, dir, defaultVenv, draft?.files));
   if (problems.length > 0) throw document.error(problems);
-  return definitionOf(parsed.data, dir);
+  const sqlFile = parsed.data.freshness?.file;
+  return definitionOf(parsed.data, dir, sqlFile && readFileSync(path.resolve(dir, sqlFile), 'utf8'));
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { StepFailure } from '../contracts/failure.js';
+import { matchesGlob } from '../contracts/glob.js';
 import type { PipelineDefinition, Remedy, RemedyCondition } from './definition.js';
 
 /**
@@ -36,16 +37,4 @@ function matchesRest(when: RemedyCondition, failure: StepFailure): boolean {
     (when.exitCode === undefined || when.exitCode === failure.exitCode) &&
     (when.error === undefined || new RegExp(when.error).test(failure.message))
   );
-}
-
-/** `*` stands for any characters, `?` for one. Linear in both, unlike the regular expression it could be turned into. */
-function matchesGlob(glob: string, name: string): boolean {
-  let [g, n, star, mark] = [0, 0, -1, 0];
-  while (n < name.length) {
-    if (glob[g] === '*') [star, mark, g] = [g, n, g + 1];
-    else if (g < glob.length && (glob[g] === '?' || glob[g] === name[n])) [g, n] = [g + 1, n + 1];
-    else if (star >= 0) [g, mark, n] = [star + 1, mark + 1, mark + 1];
-    else return false;
-  }
-  return /^\**$/.test(glob.slice(g));
 }

@@ -1,13 +1,17 @@
 import type { AddInput, BackfillInput, Plan, PlannedPartition } from '../contracts/backfill.js';
+import type { SourceChanges } from '../contracts/freshness.js';
 import { DONE_STATUSES, type PartitionStatus, type StepStatus } from '../contracts/status.js';
 import { boundsOf, partitionsOfRange } from './calendar.js';
 import type { PipelineDefinition } from './definition.js';
+import { staleSince } from './due.js';
 import { PartitionError } from './errors.js';
 import { effectiveVars, needsPreviousState, stepIndex } from './render.js';
 
 /** The latest that the ledger knows of a partition. */
 export interface LatestPartition {
   status: PartitionStatus;
+  /** ISO time before its first read. */
+  sourceAsOf: string;
   steps: { id: string; status: StepStatus }[];
 }
 
@@ -24,12 +28,14 @@ const REASONS: Record<PartitionStatus, string> = {
 /**
  * What a backfill will do with each partition, in the order they run.
  * @param latest by partition key, from the ledger.
+ * @param changes of the source, for an input that says `stale`.
  * @throws PartitionError when the input does not fit the pipeline or the ledger.
  */
 export function planPartitions(
   definition: PipelineDefinition,
   input: BackfillInput,
   latest: ReadonlyMap<string, LatestPartition>,
+  changes: SourceChanges = new Map(),
 ): Plan {
   const onFailure = input.onFailure ?? definition.onFailure;
   const concurrency = input.concurrency ?? definition.concurrency;
@@ -48,15 +54,22 @@ export function planPartitions(
   const partitions = asked.map((partition): PlannedPartition => {
     const known = latest.get(partition);
     if (excluded.has(partition)) return { partition, action: 'skip', reason: 'excluded' };
-    const reason = REASONS[known?.status ?? 'pending'];
-    if (known !== undefined && DONE_STATUSES.includes(known.status) && input.force !== true) {
-      return { partition, action: 'skip', reason };
-    }
+    const changedAt = input.stale === true ? staleSince(definition, partition, known, changes) : null;
+    const reason = changedAt === null ? REASONS[known?.status ?? 'pending'] : `stale: source changed at ${changedAt}`;
+    const isDone = known !== undefined && DONE_STATUSES.includes(known.status);
+    if (isDone && changedAt === null && input.force !== true) return { partition, action: 'skip', reason };
     checkEarlierSteps(partition, earlier, known);
     return { partition, action: 'run', reason: input.force === true ? 'forced' : reason };
   });
   if (input.order === 'desc') partitions.reverse();
-  return { pipeline: definition.name, partitions, concurrency, onFailure, notifies: definition.notify.length > 0 };
+  return {
+    pipeline: definition.name,
+    partitions,
+    concurrency,
+    onFailure,
+    notifies: definition.notify.length > 0,
+    budgetUsd: definition.budgetUsd,
+  };
 }
 
 /**

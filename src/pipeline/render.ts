@@ -1,8 +1,11 @@
 import type { FixRules } from '../contracts/fix.js';
+import type { FreshnessQuery } from '../contracts/freshness.js';
+import { PROJECT_ID, variantName } from '../contracts/ids.js';
+import type { StepLimits } from '../contracts/limits.js';
 import type { PartitionInput, RemedyPlan, RenderedPartition, RenderedStep } from '../contracts/partition.js';
 import { FIX_KIND, type Json } from '../contracts/step.js';
 import { boundsOf, previousPartition } from './calendar.js';
-import type { PipelineDefinition, Remedy, StepDefinition, Work } from './definition.js';
+import type { LimitsDefinition, PipelineDefinition, Remedy, StepDefinition, Work } from './definition.js';
 import { PartitionError } from './errors.js';
 import { type StepWith, stepKinds } from './step-kinds.js';
 import { asText, referencesIn, substitute, type TemplateValues, textsIn } from './template.js';
@@ -11,17 +14,20 @@ import { asText, referencesIn, substitute, type TemplateValues, textsIn } from '
 const FIX_TIMEOUT_MS = 3_600_000;
 const FIX_RETRY = { attempts: 3, initialMs: 30_000 };
 
+/** Names are put between backquotes in SQL: nothing may close them. */
+const NAMES_OF_TABLES = { project: PROJECT_ID, dataset: /^\w{1,1024}$/, like: /^[\w*?-]{1,300}$/ };
+
 /**
  * A partition ready to run: steps from `fromStep` on, substituted and checked again.
  * @param previousState what the partition before handed on; undefined when it handed on nothing.
- * @param now ISO time before the first read.
+ * @param sourceAsOf ISO time before the first read of the source.
  * @throws PartitionError when the input does not fit the pipeline.
  */
 export function renderPartition(
   definition: PipelineDefinition,
   input: PartitionInput,
   previousState: Json | undefined,
-  now: string,
+  sourceAsOf: string,
 ): RenderedPartition {
   const values = templateValues(definition, input, previousState);
   const first = stepIndex(definition, input.fromStep);
@@ -32,11 +38,38 @@ export function renderPartition(
     onFailure: input.onFailure ?? definition.onFailure,
     project: values.vars.project_id ?? null,
     lock: definition.lock,
-    decideWithin: definition.decideWithin,
+    decideWithin: decideWithinOf(definition, input),
     autoApply: definition.fixes?.autoApply ?? {},
     notifies: definition.notify.length > 0,
     fixes: definition.fixes !== null,
-    sourceAsOf: now,
+    sourceAsOf,
+  };
+}
+
+/** A day of catch-up's own that may be missed is skipped when its time is up, whatever decides on others. */
+function decideWithinOf({ critical, decideWithin }: PipelineDefinition, { startedBy }: PartitionInput) {
+  return decideWithin && !critical && startedBy === 'catch-up'
+    ? { ...decideWithin, action: 'skip' as const }
+    : decideWithin;
+}
+
+/**
+ * The query that tells when the source of each day last changed; null where a pipeline has none.
+ * @throws PartitionError when the vars do not fit the pipeline.
+ */
+export function renderFreshness(
+  definition: PipelineDefinition,
+  overrides: Record<string, string> = {},
+): FreshnessQuery | null {
+  if (definition.freshness === null) return null;
+  const vars = effectiveVars(definition, overrides);
+  const { sql, project, location, dataset } = definition.freshness;
+  return {
+    pipeline: variantName(definition.name, overrides),
+    sql,
+    project: project ?? vars.project_id!, // one of both is there: checks.ts
+    location: location ?? vars.location ?? null,
+    dataset: dataset ?? vars.dataset ?? null,
   };
 }
 
@@ -96,13 +129,14 @@ export function renderRemedyRun(
   evidence: string | null,
 ): RemedyPlan {
   const values = templateValues(definition, input, previousState);
+  const limits = definition.steps.find(({ id }) => id === stepId)?.limits ?? null;
   return {
     ids: remedies.map((remedy) => remedy.id),
     run: remedies.flatMap((remedy) =>
       remedy.run.map((work, index) => {
         const n = (used[remedy.id] ?? 0) * remedy.run.length + index + 1;
-        const step = { ...work, id: `${stepId}.${remedy.id}.${n}`, title: remedyTitle(remedy, work), afterFix: [] };
-        const rendered = renderStep(step, values);
+        const id = `${stepId}.${remedy.id}.${n}`;
+        const rendered = renderWork(work, { id, title: remedyTitle(remedy, work), limits }, values);
         if (definition.fixes === null) return rendered;
         const standsIn = remedy.then === 'continue' && index === remedy.run.length - 1;
         return guarded(rendered, renderFixRules(definition, input.vars), { evidence, standsIn });
@@ -119,6 +153,7 @@ export function needsPreviousState(definition: PipelineDefinition): boolean {
     step,
     ...step.remedies.flatMap((remedy) => remedy.run),
     ...step.afterFix,
+    ...step.cleanup,
   ]);
   return works.some((work) =>
     [...textsIn(work.with)].some(({ text }) => referencesIn(text).some((name) => name.startsWith('previous.'))),
@@ -170,6 +205,7 @@ function templateValues(
   previousState: Json | undefined,
 ): TemplateValues {
   return {
+    pipeline: variantName(input.pipeline, input.vars),
     partition: boundsOf(definition, input.partition),
     isFirst: previousPartition(definition, input.partition) === null,
     vars: effectiveVars(definition, input.vars),
@@ -195,25 +231,63 @@ function guarded(
   return { ...step, uses: FIX_KIND, with: fix as unknown as Record<string, Json> };
 }
 
-function renderStep(step: Omit<StepDefinition, 'remedies'>, values: TemplateValues): RenderedStep {
+function renderStep(
+  { id, title, limits, afterFix, cleanup, ...work }: StepDefinition,
+  values: TemplateValues,
+): RenderedStep {
   return {
-    afterFix: step.afterFix.map((work, index) =>
-      renderStep(
-        { ...work, id: `${step.id}.after-fix.${index + 1}`, title: `${step.title}, after a fix`, afterFix: [] },
-        values,
-      ),
+    ...renderWork(work, { id, title, limits }, values),
+    afterFix: afterFix.map((after, index) =>
+      renderWork(after, { id: `${id}.after-fix.${index + 1}`, title: `${title}, after a fix`, limits }, values),
     ),
-    id: step.id,
-    title: step.title,
-    uses: step.uses,
-    with: renderWith(step, values),
-    timeoutMs: step.timeoutMs,
-    retry: step.retry,
+    cleanup: cleanup.map((after, index) =>
+      renderWork(after, { id: `${id}.cleanup.${index + 1}`, title: `${title}, cleanup`, limits: null }, values),
+    ),
+  };
+}
+
+function renderWork(
+  work: Work,
+  { id, title, limits }: Pick<StepDefinition, 'id' | 'title' | 'limits'>,
+  values: TemplateValues,
+): RenderedStep {
+  return {
+    id,
+    title,
+    uses: work.uses,
+    with: renderWith(id, work, values),
+    timeoutMs: work.timeoutMs,
+    retry: work.retry,
+    afterFix: [],
+    ...(limits !== null && { limits: renderLimits(id, limits, values) }),
+  };
+}
+
+/** Names of tables come to be by substitution, so what they are then is checked. */
+function renderLimits(id: string, { tempTables, ...limits }: LimitsDefinition, values: TemplateValues): StepLimits {
+  return {
+    ...limits,
+    tempTables: tempTables.map((table) => {
+      const named = {
+        project: table.project ?? values.vars.project_id!,
+        dataset: table.dataset ?? values.vars.dataset!,
+        like: table.like,
+      };
+      const rendered = substitute(named, values) as typeof named;
+      for (const [name, pattern] of Object.entries(NAMES_OF_TABLES)) {
+        const value = rendered[name as keyof typeof named];
+        if (pattern.test(value)) continue;
+        throw new PartitionError(
+          `Step ${id} cannot run for ${values.partition.key}: limits.temp_tables.${name} is not usable: ${JSON.stringify(value)}.`,
+        );
+      }
+      return { ...table, ...rendered };
+    }),
   };
 }
 
 /** Substitution can make a value that its kind refuses, so the result is checked like the file was. */
-function renderWith(step: Omit<StepDefinition, 'remedies'>, values: TemplateValues): Record<string, Json> {
+function renderWith(id: string, step: Work, values: TemplateValues): Record<string, Json> {
   const given = step.uses === 'bigquery/query' ? { ...bigqueryDefaults(values.vars), ...step.with } : step.with;
   const rendered = substitute(given, values) as Record<string, Json>;
   if (step.uses === 'command') rendered.run = (rendered.run as Json[]).map(asText);
@@ -221,7 +295,7 @@ function renderWith(step: Omit<StepDefinition, 'remedies'>, values: TemplateValu
   if (!checked.success) {
     const issue = checked.error.issues[0]!;
     throw new PartitionError(
-      `Step ${step.id} cannot run for ${values.partition.key}: with.${issue.path.join('.')} is not usable: ${issue.message}.`,
+      `Step ${id} cannot run for ${values.partition.key}: with.${issue.path.join('.')} is not usable: ${issue.message}.`,
     );
   }
   return checked.data as Record<string, Json>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BYTE_UNITS } from '../contracts/amounts.js';
 
 const DURATION_UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 /** Timers of Node count milliseconds in 31 bits: a little under 25 days. */
@@ -16,8 +17,6 @@ export const duration = z
   .string()
   .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'expected a duration such as 30s, 10m or 2h')
   .refine((text) => parseDuration(text) !== null, 'expected a duration of more than zero and at most 20d');
-
-const BYTE_UNITS = { B: 0, KiB: 1, MiB: 2, GiB: 3, TiB: 4 } as const;
 
 /** Bytes of an amount such as `10GiB`. */
 export function parseBytes(text: string): number {

@@ -2,11 +2,13 @@ import { z } from 'zod';
 import { pipelineName } from '../contracts/backfill.js';
 import { FAILURE_KINDS } from '../contracts/failure.js';
 import { REMEDY_CLASSES } from '../contracts/fix.js';
+import { PROJECT_ID } from '../contracts/ids.js';
+import { ON_LIMIT } from '../contracts/limits.js';
 import { NOTICE_EVENTS } from '../contracts/notice.js';
 import { ON_FAILURE } from '../contracts/status.js';
 import { regex } from './regex.js';
 import { bytes, date, duration, identifier } from './scalars.js';
-import { stepKinds } from './step-kinds.js';
+import { sqlFile, stepKinds } from './step-kinds.js';
 
 /** Of a step that says nothing else, and of every step of a remedy. */
 export const DEFAULT_RETRY = { attempts: 3, initial: '30s' };
@@ -28,6 +30,8 @@ function work<S extends z.ZodRawShape>(shape: S) {
     z.strictObject({ ...shape, uses: z.literal('dagster/job'), with: stepKinds['dagster/job'], timeout }),
     z.strictObject({ ...shape, uses: z.literal('dbt/build'), with: stepKinds['dbt/build'], timeout }),
     z.strictObject({ ...shape, uses: z.literal('bigquery/query'), with: stepKinds['bigquery/query'], timeout }),
+    z.strictObject({ ...shape, uses: z.literal('storage/upload'), with: stepKinds['storage/upload'], timeout }),
+    z.strictObject({ ...shape, uses: z.literal('storage/cleanup'), with: stepKinds['storage/cleanup'], timeout }),
     z.strictObject({ ...shape, uses: z.literal('command'), with: stepKinds.command, timeout }),
   ]);
 }
@@ -47,6 +51,38 @@ const remedy = z.strictObject({
   then: z.enum(['retry', 'continue']).describe('retry: run the step again; continue: the remedy stands in for it.'),
 });
 
+const column = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of a column');
+const dollars = z.number().positive().max(1e9);
+
+const limits = z
+  .strictObject({
+    runtime: duration.optional().describe('Longest that the step may run, attempts after a crash included.'),
+    bytes_billed: bytes.optional().describe('Most bytes that its BigQuery jobs may bill together, such as 1TiB.'),
+    slot_hours: z.number().positive().max(1e9).optional().describe('Most slot-hours that they may take together.'),
+    cost_usd: dollars.optional().describe('Most dollars that they may cost together, by the prices of the settings.'),
+    temp_tables: z
+      .array(
+        z.strictObject({
+          like: z.string().min(1).max(300).describe('Name of a table, or a glob with * and ?.'),
+          dataset: z.string().min(1).max(300).optional().describe('Default: the var dataset.'),
+          project: z.string().min(1).max(300).optional().describe('Default: the var project_id.'),
+          date_column: column,
+          max_days: z.number().int().min(1).max(10_000).describe('Most distinct days in that column.'),
+        }),
+      )
+      .min(1)
+      .optional()
+      .describe('Tables that the step makes and that may hold only so many days.'),
+    on_limit: z
+      .enum(ON_LIMIT)
+      .default('wait')
+      .describe('wait: stop the step, run its cleanup, and wait for a decision; warn: say so and go on.'),
+  })
+  .refine(
+    ({ on_limit: _, ...bounds }) => Object.keys(bounds).length > 0,
+    'expected at least one of runtime, bytes_billed, slot_hours, cost_usd, temp_tables',
+  );
+
 const step = work({
   id: identifier,
   title: z.string().min(1).max(200).optional(),
@@ -62,11 +98,12 @@ const step = work({
     .array(work({}))
     .default([])
     .describe('What runs after a fix in place of the step, where the step would bring back what the fix took away.'),
+  limits: limits.optional().describe('What the step, its remedies and its after_fix may take, each by itself.'),
+  cleanup: z.array(work({})).default([]).describe('What runs once the step has been stopped for a limit.'),
 });
 
 const dataset = z.string().regex(/^[A-Za-z0-9_]+$/, 'expected the name of a dataset');
 const table = z.string().regex(/^[A-Za-z0-9_]+\.[A-Za-z0-9_-]+$/, 'expected dataset.table');
-const column = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of a column');
 
 const fixes = z
   .strictObject({
@@ -87,6 +124,19 @@ const fixes = z
       .describe('Kinds of proposal that are applied without asking, with the most rows that each may change.'),
   })
   .describe('What the SQL of fixes may do; without it there are no SQL fixes but those of remedies.');
+
+const freshness = z
+  .strictObject({
+    file: sqlFile.optional().describe("A SQL file of the pipeline's folder."),
+    query: z.string().min(1).max(20_000).optional().describe('The SQL itself.'),
+    project: z.string().regex(PROJECT_ID, 'expected the name of a Google Cloud project').optional(),
+    location: z.string().min(1).max(100).optional(),
+    dataset: dataset.optional(),
+  })
+  .refine(({ file, query }) => (file === undefined) !== (query === undefined), 'expected either file or query')
+  .describe(
+    'Tells when the source of each day last changed: columns day (DATE) and changed_at (TIMESTAMP), for the days from @partition_start to @partition_end.',
+  );
 
 const decideWithin = z.strictObject({
   time: duration.describe('After this the action is taken.'),
@@ -141,7 +191,15 @@ export const pipelineSchema = z
     fixes: fixes.optional(),
     allow_ad_hoc_sql: z.boolean().default(false).describe('Whether a decision may carry SQL that is in no file.'),
     decide_within: decideWithin.optional().describe('What decides when nobody has.'),
+    critical: z
+      .boolean()
+      .default(true)
+      .describe('Where false, decide_within skips days that catch-up started, whatever its action is for others.'),
+    freshness: freshness.optional(),
     notify: z.array(notifyTarget).default([]).describe('Who is told.'),
+    budget_usd: dollars
+      .optional()
+      .describe('Dollars after which a backfill pauses: it starts no further partition until resumed.'),
     lock: identifier.optional().describe('Pipelines that name the same lock take turns.'),
     steps: z.array(step).min(1),
   })

@@ -28,9 +28,22 @@ const anywhere = {
 /** Whether a process that stays does it where the environment supports that, or a program of its own. */
 const runner = z.enum(['cli', 'warm']).optional();
 
-const sqlFile = word.refine((file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'), {
-  message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
-});
+/** A switch, which may come from a var. */
+const flag = z.union([z.boolean(), z.string().regex(/^(?:true|false|\$\{[^}]+\})$/, 'expected true or false')]);
+
+/** Whether a switch is on. */
+export function isOn(switched: z.output<typeof flag> | undefined): boolean {
+  return switched === true || switched === 'true';
+}
+
+const place = word.regex(/^gs:\/\/./, 'expected a place in a bucket, such as gs://bucket/prefix');
+
+export const sqlFile = word.refine(
+  (file) => !/^(?:\/|\\|[A-Za-z]:)/.test(file) && !file.split(/[\\/]/).includes('..'),
+  {
+    message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
+  },
+);
 
 /** `with` of each step kind, before and after substitution alike. */
 export const stepKinds = {
@@ -57,6 +70,20 @@ export const stepKinds = {
     project: word.optional(),
     location: word.optional(),
     dataset: word.optional(),
+    ...anywhere,
+  }),
+  'storage/upload': z.strictObject({
+    from: word.describe('Folder of partitions: folders with a _MANIFEST.json.'),
+    to: place,
+    dry_run: flag.optional().describe('Only list what would go.'),
+    manifest_list: word.optional().describe('File that gets the address of each manifest, a line each.'),
+    ...anywhere,
+  }),
+  'storage/cleanup': z.strictObject({
+    from: word.describe('Folder that was uploaded; it is removed too.'),
+    to: place,
+    remove: z.array(word).default([]).describe('Further folders and files to remove.'),
+    keep: flag.optional().describe('Remove nothing.'),
     ...anywhere,
   }),
   command: z.strictObject({
@@ -104,5 +131,13 @@ export const FIXED_WITH: Record<StepKind, readonly string[]> = {
   'dagster/job': ['project', 'module', 'cwd', 'venv'],
   'dbt/build': ['project', 'profiles_dir', 'cwd', 'venv'],
   'bigquery/query': ['file', 'cwd', 'venv'],
+  'storage/upload': ['cwd', 'venv'],
+  'storage/cleanup': ['cwd', 'venv'],
   command: ['run.0', 'cwd', 'venv'],
+};
+
+/** Places on this machine that steps write to or remove: fixed as well, but each partition may have its own. */
+export const OWN_PLACES: Partial<Record<StepKind, readonly string[]>> = {
+  'storage/upload': ['from', 'manifest_list'],
+  'storage/cleanup': ['from', 'remove'],
 };

@@ -9,6 +9,8 @@ const REFERENCE = /\$\{([^}]*)\}|\$\{/g;
  * partition of a calendar has none before it, and its `${previous.state.…}` are null, so that a pipeline can begin.
  */
 export interface TemplateValues {
+  /** The variant name. */
+  pipeline: string;
   isFirst: boolean;
   partition: PartitionBounds;
   vars: Record<string, string>;
@@ -33,14 +35,15 @@ export function referencesIn(text: string): string[] {
 
 /** Why a name cannot stand in `${…}`; null when it can. */
 export function referenceProblem(name: string, vars: Record<string, unknown>): string | null {
-  if (name === 'partition' || name === 'partition.start' || name === 'partition.end') return null;
+  if (name === 'pipeline' || name === 'partition' || name === 'partition.start' || name === 'partition.end')
+    return null;
   if (/^previous\.state(\.[A-Za-z0-9_-]+)+$/.test(name)) return null;
   if (name.startsWith('vars.')) {
     if (Object.hasOwn(vars, name.slice('vars.'.length))) return null;
     const known = Object.keys(vars);
     return `\${${name}} is not declared under vars; there ${known.length === 0 ? 'are none' : `is ${known.join(', ')}`}`;
   }
-  return `unknown \${${name}}; expected partition, partition.start, partition.end, vars.<name> or previous.state.<name>`;
+  return `unknown \${${name}}; expected pipeline, partition, partition.start, partition.end, vars.<name> or previous.state.<name>`;
 }
 
 /**
@@ -71,6 +74,7 @@ function valueFor(name: string, values: TemplateValues): Json {
   const problem = referenceProblem(name, values.vars);
   if (problem !== null) throw new PartitionError(`${problem}.`);
   const { key, start, end } = values.partition;
+  if (name === 'pipeline') return values.pipeline;
   if (name === 'partition') return key;
   if (name === 'partition.start') return start;
   if (name === 'partition.end') return end;

@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Json } from '../contracts/step.js';
 import { worksOf } from './checks.js';
@@ -19,7 +19,11 @@ export function checkWorld(
   defaultVenv: string,
   coming: readonly string[] = [],
 ): DocumentProblem[] {
-  return worksOf(file).flatMap(({ path: place, work }) => {
+  const freshness =
+    file.freshness?.file === undefined ? null : fileProblem(path.resolve(dir, file.freshness.file), dir);
+  const ofFreshness = freshness === null ? [] : [{ path: ['freshness', 'file'], message: freshness }];
+  const ofLimits = file.steps.flatMap((step, index) => labelProblem(step, ['steps', index], file, dir));
+  const ofWorks = worksOf(file).flatMap(({ path: place, work }) => {
     const given = work.with as Record<string, Json>;
     const resolved = (name: string): string | undefined => {
       const value = given[name];
@@ -34,7 +38,7 @@ export function checkWorld(
       if (folder !== undefined) problems.push(...problem(name, folderProblem(folder)));
     }
     const fix = resolved('file');
-    if (fix !== undefined && !coming.includes(fix)) problems.push(...problem('file', fixProblem(fix, dir)));
+    if (fix !== undefined && !coming.includes(fix)) problems.push(...problem('file', fileProblem(fix, dir)));
     const venv = resolved('venv');
     if (venv !== undefined) problems.push(...problem('venv', venvProblem(venv)));
     else if (PYTHON_KINDS.includes(work.uses) && venvProblem(defaultVenv) !== null) {
@@ -43,6 +47,22 @@ export function checkWorld(
     }
     return problems;
   });
+  return [...ofFreshness, ...ofWorks, ...ofLimits];
+}
+
+/** Limits are held by what dbt's jobs say of themselves: without labels none of them would be seen. */
+function labelProblem(
+  { uses, with: given, limits }: PipelineFile['steps'][number],
+  place: DocumentProblem['path'],
+  file: PipelineFile,
+  dir: string,
+): DocumentProblem[] {
+  const ofJobs = limits?.bytes_billed ?? limits?.slot_hours ?? limits?.cost_usd;
+  if (uses !== 'dbt/build' || ofJobs === undefined) return [];
+  const project = path.resolve(dir, withFixedVars(given.project, file), 'dbt_project.yml');
+  if (!existsSync(project) || readFileSync(project, 'utf8').includes('DAYFILL_LABELS')) return [];
+  const message = `${shown(project)} gives dbt's jobs no labels to be seen by; add a query-comment with DAYFILL_LABELS`;
+  return [{ path: [...place, 'limits'], message, onKey: true }];
 }
 
 /** What names files and folders refers to fixed vars only, which checks.ts has made sure of. */
@@ -57,7 +77,7 @@ function folderProblem(folder: string): string | null {
   return isFolder(folder) ? null : `there is no folder ${shown(folder)}`;
 }
 
-function fixProblem(file: string, dir: string): string | null {
+function fileProblem(file: string, dir: string): string | null {
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return `there is no file ${shown(file)}`;
   // A link may lead out of the folder though its name does not.
   const inside = realpathSync(file).startsWith(realpathSync(dir) + path.sep);

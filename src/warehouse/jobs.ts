@@ -1,7 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
 import type { BigQuery, Job } from '@google-cloud/bigquery';
+import { addKnown } from '../contracts/amounts.js';
+import type { Usage } from '../contracts/limits.js';
 
 const POLL_MS = 500;
+/** A job may come to be listed a little after it was made, and clocks differ. */
+const LATE_MS = 60_000;
 
 /**
  * Cancels the jobs that a step left running, and waits until they have ended: killing dbt or Dagster does not stop what
@@ -21,9 +25,74 @@ export async function cancelLabelledJobs(bigquery: BigQuery, labels: Record<stri
   }
 }
 
+/**
+ * Sums up what the jobs with some labels have taken, running ones included. Each reading asks only for what can have
+ * changed since the one before.
+ */
+export class JobMeter {
+  private readonly ended = new Map<string, JobUsage>();
+  private sinceMs: number;
+
+  /** @param since no job with the labels is older. */
+  constructor(
+    private readonly bigquery: BigQuery,
+    private readonly labels: Record<string, string>,
+    since: Date,
+  ) {
+    this.sinceMs = Math.max(0, since.getTime() - LATE_MS);
+  }
+
+  /** @throws when the warehouse cannot be asked. */
+  async read(): Promise<JobUsage> {
+    const [jobs] = await this.bigquery.getJobs({ projection: 'full', minCreationTime: `${this.sinceMs}` });
+    const mine = jobs.filter((job) => carries(job.metadata.configuration?.labels, this.labels));
+    const running = mine.filter((job) => job.metadata.state !== 'DONE');
+    for (const job of mine) if (job.metadata.state === 'DONE') this.ended.set(job.id!, usageOf(job));
+    const newest = Math.max(...jobs.map(createdMs));
+    this.sinceMs = Math.min(...running.map(createdMs), Math.max(this.sinceMs, newest - LATE_MS));
+    return total([...this.ended.values(), ...running.map(usageOf)]);
+  }
+}
+
+type JobUsage = Pick<Usage, 'bytesBilled' | 'slotMs'>;
+
+/** The part of a job's resource that says what it took. Numbers are text. */
+interface JobStatistics {
+  creationTime?: string;
+  totalBytesProcessed?: string;
+  totalSlotMs?: string;
+  query?: { totalBytesBilled?: string; totalBytesProcessed?: string };
+}
+
+function statisticsOf(job: Job): JobStatistics {
+  return job.metadata.statistics ?? {};
+}
+
+/** What a query is billed is told at its end; until then what it has read. Loads and copies are free. */
+function usageOf(job: Job): JobUsage {
+  const { totalSlotMs, totalBytesProcessed, query = {} } = statisticsOf(job);
+  const isQuery = job.metadata.configuration?.query !== undefined;
+  const bytes = query.totalBytesBilled ?? query.totalBytesProcessed ?? totalBytesProcessed;
+  return {
+    bytesBilled: isQuery && bytes !== undefined ? Number(bytes) : null,
+    slotMs: totalSlotMs === undefined ? null : Number(totalSlotMs),
+  };
+}
+
+function total(jobs: JobUsage[]): JobUsage {
+  return {
+    bytesBilled: jobs.map((job) => job.bytesBilled).reduce(addKnown, null),
+    slotMs: jobs.map((job) => job.slotMs).reduce(addKnown, null),
+  };
+}
+
 async function runningJobs(bigquery: BigQuery, labels: Record<string, string>): Promise<Job[]> {
   const [jobs] = await bigquery.getJobs({ stateFilter: ['pending', 'running'], projection: 'full' });
-  return jobs.filter((job) => carries(job.metadata?.configuration?.labels, labels));
+  return jobs.filter((job) => carries(job.metadata.configuration?.labels, labels));
+}
+
+function createdMs(job: Job): number {
+  return Number(statisticsOf(job).creationTime);
 }
 
 function carries(actual: Record<string, string> | undefined, wanted: Record<string, string>): boolean {

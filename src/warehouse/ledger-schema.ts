@@ -38,10 +38,16 @@ const stepColumns: Column[] = [
   },
   { name: 'bytes_billed', type: 'INTEGER', description: 'Bytes billed, when the warehouse told' },
   { name: 'slot_ms', type: 'INTEGER', description: 'Slot milliseconds, when the warehouse told' },
+  {
+    name: 'cost_usd',
+    type: 'FLOAT',
+    description: 'Dollars of the step, its remedies and fixes, when the warehouse told',
+  },
   { name: 'job_ids', type: 'STRING', mode: 'REPEATED', description: 'BigQuery jobs, Dagster runs, dbt invocations' },
   { name: 'failure', type: 'RECORD', description: 'The last failure, kept when it was healed', fields: failureColumns },
   { name: 'log', type: 'STRING', description: 'Where the log is' },
   { name: 'state', type: 'STRING', description: 'JSON handed on to the next partition' },
+  { name: 'warnings', type: 'STRING', mode: 'REPEATED', description: 'Limits that it crossed and only warned of' },
 ];
 
 const decisionColumns: Column[] = [

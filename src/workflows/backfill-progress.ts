@@ -1,4 +1,13 @@
-import type { AddReceipt, PartitionReport, Plan, Progress } from '../contracts/backfill.js';
+import { addKnown } from '../contracts/amounts.js';
+import {
+  type AddInput,
+  type AddReceipt,
+  type BackfillInput,
+  outOfBudget,
+  type PartitionReport,
+  type Plan,
+  type Progress,
+} from '../contracts/backfill.js';
 import type { AlikeInput, StandingOrder } from '../contracts/decision.js';
 import type { BackfillStatus, OnFailure, PartitionStatus } from '../contracts/status.js';
 
@@ -17,8 +26,20 @@ export interface BackfillCarry {
   paused: boolean;
   draining: boolean;
   notifies: boolean;
+  /** Dollars that ended partitions took; null when none told. */
+  spentUsd: number | null;
+  /** Dollars of the pipeline's budget; null without one. */
+  budgetUsd: number | null;
+  /** Dollars after which no other partition starts: the budget, and as much again for each resume. */
+  allowedUsd: number | null;
+  /** What was allowed when people were told last that it is spent. */
+  toldUsd: number | null;
   /** What stands for every failure of a fingerprint, by fingerprint. */
   standing: Record<string, AlikeInput>;
+  /** Whether done partitions whose source changed since are run again. */
+  stale: boolean;
+  /** Partitions that catch-up wants, and no person. */
+  ofCatchUp: string[];
 }
 
 /** What a backfill knows of its partitions. Every change moves `version`, so that the loop can wait for "something changed". */
@@ -33,14 +54,15 @@ export class BackfillProgress {
     for (const partition of Object.keys(carry.live)) this.parked.add(partition);
   }
 
-  static planned(plan: Plan, order: 'asc' | 'desc', now: Date): BackfillProgress {
-    const { pipeline, concurrency, onFailure, notifies } = plan;
+  static planned(plan: Plan, input: Pick<BackfillInput, 'order' | 'stale' | 'startedBy'>, now: Date): BackfillProgress {
+    const { pipeline, concurrency, onFailure, notifies, budgetUsd = null } = plan;
+    const pending = plan.partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition);
     return new BackfillProgress({
       pipeline,
-      order,
+      order: input.order ?? 'asc',
       concurrency,
       onFailure,
-      pending: plan.partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition),
+      pending,
       live: {},
       ended: {},
       planSkipped: plan.partitions.filter(({ action }) => action === 'skip').length,
@@ -49,7 +71,13 @@ export class BackfillProgress {
       paused: false,
       draining: false,
       notifies,
+      spentUsd: null,
+      budgetUsd,
+      allowedUsd: budgetUsd,
+      toldUsd: null,
       standing: {},
+      stale: input.stale === true,
+      ofCatchUp: input.startedBy === undefined ? [] : [...pending],
     });
   }
 
@@ -68,9 +96,42 @@ export class BackfillProgress {
   }
 
   get mayStart(): boolean {
-    return (
-      !this.closing && !this.carry.paused && this.carry.pending.length > 0 && this.inFlight < this.carry.concurrency
-    );
+    const { pending, concurrency } = this.carry;
+    return !this.closing && !this.pausing && pending.length > 0 && this.inFlight < concurrency;
+  }
+
+  /** No other partition starts for now. */
+  private get pausing(): boolean {
+    return this.carry.paused || this.outOfBudget;
+  }
+
+  /** Dollars so far, live partitions by what they told last included; null when none told. */
+  get spentUsd(): number | null {
+    return Object.values(this.carry.live).reduce((sum, { costUsd }) => addKnown(sum, costUsd), this.carry.spentUsd);
+  }
+
+  /** Whether what is allowed is spent and partitions are left. */
+  get outOfBudget(): boolean {
+    const { allowedUsd: budgetUsd, pending } = this.carry;
+    return outOfBudget({ pending, budgetUsd, spentUsd: this.spentUsd });
+  }
+
+  /** Whether people have yet to be told that the budget has run out; they are, once. */
+  takeBudgetNotice(): boolean {
+    if (!this.outOfBudget || this.carry.toldUsd === this.carry.allowedUsd) return false;
+    this.carry.toldUsd = this.carry.allowedUsd;
+    return true;
+  }
+
+  /** Goes on; with a budget in place of the old one, or else with as much again where that is spent. */
+  resume(budgetUsd: number | undefined): void {
+    if (budgetUsd !== undefined) {
+      this.carry.budgetUsd = budgetUsd;
+      this.carry.allowedUsd = budgetUsd;
+    } else if (this.outOfBudget) {
+      this.carry.allowedUsd = this.spentUsd! + this.carry.budgetUsd!;
+    }
+    this.set({ paused: false });
   }
 
   set(change: Partial<Pick<BackfillCarry, 'paused' | 'draining'>>): void {
@@ -93,16 +154,19 @@ export class BackfillProgress {
     if (report.status === 'waiting' && this.carry.onFailure === 'park') this.parked.add(partition);
     if (report.status !== 'waiting' && report.status !== 'running') {
       const failure = report.status === 'failed' ? `${partition} failed and was not healed.` : null;
-      this.end(partition, report.status, failure, Date.now());
+      this.end(partition, report.status, failure, report.costUsd ?? null, Date.now());
     }
     this.version += 1;
   }
 
   /** A partition ended; told twice (by its signal and by its result) counts once. */
-  end(partition: string, status: PartitionStatus, failure: string | null, now: number): void {
+  end(partition: string, status: PartitionStatus, failure: string | null, costUsd: number | null, now: number): void {
     if (failure !== null) this.failed ??= failure;
     this.version += 1;
-    if (this.carry.live[partition] === undefined) return;
+    const live = this.carry.live[partition];
+    if (live === undefined) return;
+    // One that was cut off says nothing more than it did before.
+    this.carry.spentUsd = addKnown(this.carry.spentUsd, costUsd ?? live.costUsd);
     delete this.carry.live[partition];
     this.parked.delete(partition);
     this.carry.ended[partition] = status;
@@ -119,7 +183,7 @@ export class BackfillProgress {
   }
 
   /** Takes more partitions in, in the order of the backfill; those it has already are left out. */
-  add(plan: Plan): AddReceipt {
+  add(plan: Plan, { stale, startedBy }: AddInput): AddReceipt {
     const receipt: AddReceipt = { added: [], skipped: [] };
     for (const planned of plan.partitions) {
       const { partition } = planned;
@@ -129,6 +193,9 @@ export class BackfillProgress {
       else receipt.added.push(partition);
     }
     for (const partition of receipt.added) delete this.carry.ended[partition];
+    this.carry.stale ||= stale === true;
+    this.carry.ofCatchUp = this.carry.ofCatchUp.filter((partition) => !receipt.added.includes(partition));
+    if (startedBy !== undefined) this.carry.ofCatchUp.push(...receipt.added);
     this.carry.pending.push(...receipt.added);
     this.carry.pending.sort();
     if (this.carry.order === 'desc') this.carry.pending.reverse();
@@ -151,13 +218,14 @@ export class BackfillProgress {
   get status(): BackfillStatus {
     if (this.carry.draining) return 'cancelling';
     if (Object.values(this.carry.live).some((report) => report.status === 'waiting')) return 'waiting';
-    return this.carry.paused ? 'paused' : 'running';
+    return this.pausing ? 'paused' : 'running';
   }
 
   progress(): Progress {
-    const { pipeline, pending, live, ended, startedAt, endedMs } = this.carry;
+    const { pipeline, pending, live, ended, startedAt, endedMs, allowedUsd } = this.carry;
     const total = pending.length + Object.keys(live).length + Object.keys(ended).length;
-    return { pipeline, status: this.status, total, pending, live, ended, startedAt, endedMs };
+    const budget = { spentUsd: this.spentUsd, budgetUsd: allowedUsd };
+    return { pipeline, status: this.status, total, pending, live, ended, startedAt, endedMs, ...budget };
   }
 
   counts(): Partial<Record<PartitionStatus, number>> {

@@ -29,6 +29,7 @@ import {
 } from '../contracts/backfill.js';
 import { type AlikeInput, type AlikeReceipt, alikeSchema, firstIssue } from '../contracts/decision.js';
 import { backfillId, partitionId, variantName } from '../contracts/ids.js';
+import { resumeInputSchema } from '../contracts/limits.js';
 import {
   addUpdate,
   drainSignal,
@@ -40,11 +41,11 @@ import {
   standingOrderSignal,
 } from '../contracts/messages.js';
 import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
-import { BACKFILL_FAILED, BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
+import { BACKFILL_FAILED, BAD_INPUT, type PartitionInput, type PartitionResult } from '../contracts/partition.js';
 import { DAYFILL_PIPELINE, DAYFILL_STATUS } from '../contracts/search-attributes.js';
 import type { BackfillStatus } from '../contracts/status.js';
 import { type BackfillCarry, BackfillProgress } from './backfill-progress.js';
-import { backfillDetails } from './details.js';
+import { backfillDetails, budgetSentence } from './details.js';
 import { badInput, checkedInput } from './input.js';
 import { tell } from './notification.js';
 import { partition } from './partition.js';
@@ -66,6 +67,7 @@ export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promis
   for (;;) {
     const seen = progress.version;
     run.show();
+    if (progress.takeBudgetNotice()) await run.tellOutOfBudget();
     if (progress.mayStart && !workflowInfo().continueAsNewSuggested) {
       run.start(progress.start(Date.now()));
       continue;
@@ -103,19 +105,26 @@ class BackfillRun {
       concurrency: 1,
       notifies: false,
     };
-    this.planning = BackfillProgress.planned({ ...nothingYet, onFailure: 'wait' }, 'asc', new Date());
+    this.planning = BackfillProgress.planned({ ...nothingYet, onFailure: 'wait' }, {}, new Date());
     // A backfill that an older version continued as new carries less.
     if (carry !== undefined)
       this.current = new BackfillProgress({
         ...carry,
         notifies: carry.notifies ?? false,
         standing: carry.standing ?? {},
+        stale: carry.stale ?? false,
+        ofCatchUp: carry.ofCatchUp ?? [],
+        spentUsd: carry.spentUsd ?? null,
+        budgetUsd: carry.budgetUsd ?? null,
+        allowedUsd: carry.allowedUsd ?? null,
+        toldUsd: carry.toldUsd ?? null,
       });
     setHandler(pauseSignal, async () => (await this.ready()).set({ paused: true }), {
       description: 'Start no other partition until resumed.',
     });
-    setHandler(resumeSignal, async () => (await this.ready()).set({ paused: false }), {
-      description: 'Go on after pause.',
+    setHandler(resumeSignal, (resume) => this.resume(resume), {
+      description:
+        'Go on after pause, or with as much again once the budget is spent. Optional JSON: {"budgetUsd":20}.',
     });
     setHandler(drainSignal, async () => (await this.ready()).set({ draining: true }), {
       description: 'Finish what runs, start no other, then end.',
@@ -148,12 +157,18 @@ class BackfillRun {
     });
   }
 
+  private async resume(given: unknown): Promise<void> {
+    const parsed = resumeInputSchema.optional().safeParse(given ?? undefined);
+    if (!parsed.success) return log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+    (await this.ready()).resume(parsed.data?.budgetUsd);
+  }
+
   /** Takes more partitions in; an update that came with the start (update-with-start) asks for what the start brought in. */
   private async add(add: AddInput): Promise<AddReceipt> {
     const cameWithStart = this.current === null && selection(add) === selection(this.input);
     const progress = await this.ready();
     if (cameWithStart && this.firstPlan !== null) return receiptOf(this.firstPlan);
-    return progress.add(await orRefusal(planMore(this.input, add)));
+    return progress.add(await orRefusal(planMore(this.input, add)), add);
   }
 
   /** Refuses until one partition has been healed: that one shows that the decision is right. */
@@ -191,7 +206,7 @@ class BackfillRun {
     upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: variantName(this.input.pipeline, this.input.vars) }]);
     if (this.current !== null) return;
     this.firstPlan = await orRefusal(plan(this.input));
-    this.current = BackfillProgress.planned(this.firstPlan, this.input.order ?? 'asc', new Date());
+    this.current = BackfillProgress.planned(this.firstPlan, this.input, new Date());
   }
 
   /** Messages may come while the plan is being made. */
@@ -209,28 +224,32 @@ class BackfillRun {
       .catch((error) => {
         const cause = error instanceof ChildWorkflowFailure && error.cause ? error.cause : error;
         const message = cause instanceof Error ? cause.message : String(cause);
-        this.progress.end(key, 'failed', isCancellation(error) ? `${key} was cancelled.` : message, Date.now());
+        const [detail] = (cause instanceof ApplicationFailure && cause.details) || [];
+        const { costUsd = null } = (detail ?? {}) as Partial<PartitionResult>;
+        const failure = isCancellation(error) ? `${key} was cancelled.` : message;
+        this.progress.end(key, 'failed', failure, costUsd, Date.now());
       });
     this.children.set(key, { scope, ended });
   }
 
   private async run(key: string): Promise<void> {
     const { pipeline, vars, fromStep, reason } = this.input;
-    const { onFailure } = this.progress.carry;
+    const { onFailure, ofCatchUp } = this.progress.carry;
     const childInput: PartitionInput = { pipeline, partition: key, onFailure };
     if (vars !== undefined) childInput.vars = vars;
     if (fromStep !== undefined) childInput.fromStep = fromStep;
     if (reason !== undefined) childInput.reason = reason;
+    if (ofCatchUp.includes(key)) Object.assign(childInput, { reason: 'catch-up', startedBy: 'catch-up' });
     const workflowId = partitionId(pipeline, key, vars);
     for (;;) {
       try {
-        const { status } = await executeChild(partition, {
+        const { status, costUsd = null } = await executeChild(partition, {
           workflowId,
           args: [childInput],
           staticSummary: `${pipeline} · ${key}`,
           parentClosePolicy: onFailure === 'park' ? ParentClosePolicy.ABANDON : ParentClosePolicy.REQUEST_CANCEL,
         });
-        return this.progress.end(key, status, null, Date.now());
+        return this.progress.end(key, status, null, costUsd, Date.now());
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
         // Someone runs this day already: wait for it, then see whether it still has to run.
@@ -243,7 +262,7 @@ class BackfillRun {
 
   private planInput(): BackfillInput {
     const { from: _from, to: _to, exclude: _exclude, ...rest } = this.input;
-    return rest;
+    return this.progress.carry.stale ? { ...rest, stale: true } : rest;
   }
 
   /** Waits until something changed; a cancellation ends the partitions in flight first. */
@@ -287,6 +306,17 @@ class BackfillRun {
     throw ApplicationFailure.create({ message, type: BACKFILL_FAILED, nonRetryable: true, details: [result] });
   }
 
+  /** The backfill pauses: no other partition starts until someone says so. */
+  async tellOutOfBudget(): Promise<void> {
+    const { pipeline, notifies } = this.progress.carry;
+    if (!notifies) return;
+    const progress = this.progress.progress();
+    const { total, spentUsd: costUsd, budgetUsd } = progress;
+    const message = budgetSentence(progress);
+    const backfill = { state: 'paused' as const, message, total, counts: this.progress.counts(), costUsd };
+    await tell({ event: 'limit', pipeline, partitions: [], backfill }, `budget-${budgetUsd}`);
+  }
+
   /** One digest for the whole backfill; silence when nothing ran. */
   private async tellFinished(state: 'succeeded' | 'failed' | 'cancelled', message: string): Promise<void> {
     const { pipeline, notifies, ended, live } = this.progress.carry;
@@ -301,7 +331,7 @@ class BackfillRun {
       .filter(([, status]) => status !== 'succeeded')
       .sort(([a], [b]) => (a < b ? -1 : 1));
     const partitions = statuses.map(([partition, status]): NoticePartition => ({ partition, status, ...UNEXPLAINED }));
-    const backfill = { state, message, total, counts };
+    const backfill = { state, message, total, counts, costUsd: this.progress.spentUsd };
     await tell({ event: 'finished', pipeline, partitions, backfill }, 'backfill');
   }
 }
@@ -316,8 +346,8 @@ async function orRefusal<T>(asked: Promise<T>): Promise<T> {
   }
 }
 
-function selection({ from, to, partitions }: AddInput): string {
-  return JSON.stringify([from, to, partitions]);
+function selection({ from, to, partitions, stale }: AddInput): string {
+  return JSON.stringify([from, to, partitions, stale]);
 }
 
 function receiptOf({ partitions }: Plan): AddReceipt {

@@ -1,4 +1,5 @@
-import type { Progress } from '../contracts/backfill.js';
+import { dollarsText } from '../contracts/amounts.js';
+import { outOfBudget, type Progress } from '../contracts/backfill.js';
 import type { Failure } from '../contracts/failure.js';
 import type { Proposal } from '../contracts/fix.js';
 import type { PartitionState } from '../contracts/partition.js';
@@ -11,7 +12,8 @@ export function partitionDetails(state: PartitionState): string {
   const steps = state.steps.map((step) => {
     const remedies =
       step.remedies.length === 0 ? '' : `, healed by ${step.remedies.map((id) => `\`${id}\``).join(', ')}`;
-    return `- **${step.id}**: ${step.status}${remedies}`;
+    const warnings = step.warnings.map((warning) => `\n  - limit crossed: ${warning}`);
+    return `- **${step.id}**: ${step.status}${remedies}${warnings.join('')}`;
   });
   const lines = [`**${state.partition}** is **${state.status}**`, '', ...steps];
   for (const { action, step, decidedBy, way, note } of state.decisions) {
@@ -60,6 +62,15 @@ function proposed({ sql, explanation, proposedBy, rehearsal }: Proposal): string
   ];
 }
 
+/** How much of a budget is spent. */
+export function budgetSentence(progress: Pick<Progress, 'pending' | 'spentUsd' | 'budgetUsd'>): string {
+  const { spentUsd, budgetUsd } = progress;
+  const spent = dollarsText(spentUsd ?? 0);
+  if (budgetUsd === null) return `${spent} spent.`;
+  const out = outOfBudget(progress) ? ': the budget has run out, and no further partition starts' : '';
+  return `${spent} of ${dollarsText(budgetUsd)} spent${out}.`;
+}
+
 /** What the Web UI shows of a backfill: done of total, rate, when it will be done, and the days that need someone. */
 export function backfillDetails(progress: Progress, status: string, now: Date): string {
   const ended = Object.values(progress.ended);
@@ -69,6 +80,18 @@ export function backfillDetails(progress: Progress, status: string, now: Date): 
     const left = progress.total - ended.length;
     const end = new Date(now.getTime() + left * each).toISOString().slice(0, 16);
     lines.push('', `${(each / 1000).toFixed(1)} s each${left > 0 ? `, done about ${end}Z at this rate` : ''}`);
+  }
+  const { spentUsd, budgetUsd } = progress;
+  if (spentUsd !== null || budgetUsd !== null) lines.push('', budgetSentence(progress));
+  if (outOfBudget(progress)) {
+    const answer = JSON.stringify({ budgetUsd: 2 * budgetUsd! });
+    lines.push(
+      '',
+      'Go on with the signal `resume`: it allows as much again, or the budget that it names:',
+      '```',
+      answer,
+      '```',
+    );
   }
   const waiting = Object.entries(progress.live).filter(([, report]) => report.status === 'waiting');
   if (waiting.length > 0) lines.push('', 'Waiting for someone:');

@@ -6,12 +6,14 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import { addKnown } from '../contracts/amounts.js';
 import type { Decision, DecisionRecord, DecisionWay } from '../contracts/decision.js';
 import { type Failure, normalisedMessage, type StepFailure } from '../contracts/failure.js';
 import { shortHash, variantName } from '../contracts/ids.js';
 import type { LedgerRow } from '../contracts/ledger.js';
+import type { Usage } from '../contracts/limits.js';
 import { partitionChangedSignal } from '../contracts/messages.js';
-import type { NoticePartition } from '../contracts/notice.js';
+import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
 import type {
   PartitionInput,
   PartitionState,
@@ -51,9 +53,9 @@ export class PartitionRecord {
     ]);
   }
 
-  /** Takes the pipeline file as it was read; steps that have an outcome keep it. */
+  /** Takes the pipeline file as it was read; steps that have an outcome keep it, and so does the time of the first read. */
   load(rendered: RenderedPartition): void {
-    this.rendered = rendered;
+    this.rendered = { ...rendered, sourceAsOf: this.rendered?.sourceAsOf ?? rendered.sourceAsOf };
     for (const id of rendered.earlierSteps) this.outcome(id).status = 'succeeded';
     for (const { id } of rendered.steps) this.outcome(id);
   }
@@ -96,8 +98,7 @@ export class PartitionRecord {
     const outcome = this.outcome(stepId);
     outcome.durationMs += durationMs;
     outcome.jobIds.push(...result.jobIds);
-    outcome.bytesBilled = added(outcome.bytesBilled, result.bytesBilled);
-    outcome.slotMs = added(outcome.slotMs, result.slotMs);
+    addUsage(outcome, result);
     outcome.counts = { ...outcome.counts, ...result.counts };
     outcome.log = result.log ?? outcome.log;
     outcome.state = result.state ?? outcome.state;
@@ -108,11 +109,12 @@ export class PartitionRecord {
   }
 
   /** Gives a failure its id and fingerprint and keeps it with the step. */
-  addFailure(stepId: string, failure: StepFailure, durationMs: number): Failure {
+  addFailure(stepId: string, { usage, ...failure }: StepFailure, durationMs: number): Failure {
     this.failures += 1;
     const outcome = this.outcome(stepId);
     outcome.durationMs += durationMs;
     outcome.log = failure.log ?? outcome.log;
+    if (usage !== undefined) addUsage(outcome, usage);
     outcome.failure = {
       ...failure,
       // The end of a run id is random; its beginning is the time, which runs of the same minute share.
@@ -124,6 +126,17 @@ export class PartitionRecord {
       step: stepId,
     };
     return outcome.failure;
+  }
+
+  /** A step has crossed a limit that it only warns of. */
+  addWarning(stepId: string, warning: string): void {
+    this.outcome(stepId).warnings.push(warning);
+    this.refresh();
+  }
+
+  /** Dollars that the steps took so far, fixes and remedies included; null when none told. */
+  get costUsd(): number | null {
+    return [...this.outcomes.values()].reduce((sum: number | null, outcome) => addKnown(sum, outcome.costUsd), null);
   }
 
   addRemedies(stepId: string, ids: string[]): void {
@@ -207,6 +220,11 @@ export class PartitionRecord {
     };
   }
 
+  /** What a notice says of this partition while it runs, of a limit that was crossed. */
+  warningNotice(warning: string): NoticePartition {
+    return { ...UNEXPLAINED, partition: this.input.partition, status: this.status, step: this.step, warning };
+  }
+
   /** The last row of this run. */
   async end(status: PartitionStatus): Promise<void> {
     this.status = status;
@@ -249,7 +267,7 @@ export class PartitionRecord {
       fingerprint: this.failure.fingerprint,
       message: this.failure.message.slice(0, 300),
     };
-    const report = { status: this.status, step: this.step, failure };
+    const report = { status: this.status, step: this.step, failure, costUsd: this.costUsd };
     try {
       await getExternalWorkflowHandle(parent.workflowId).signal(partitionChangedSignal, {
         partition: this.input.partition,
@@ -299,10 +317,12 @@ export class PartitionRecord {
         counts: {},
         bytesBilled: null,
         slotMs: null,
+        costUsd: null,
         jobIds: [],
         failure: null,
         log: null,
         state: null,
+        warnings: [],
       };
       this.outcomes.set(stepId, outcome);
     }
@@ -310,6 +330,9 @@ export class PartitionRecord {
   }
 }
 
-function added(a: number | null, b: number | null): number | null {
-  return a === null ? b : a + (b ?? 0);
+function addUsage(outcome: StepOutcome, { bytesBilled, slotMs, costUsd }: Usage): void {
+  outcome.bytesBilled = addKnown(outcome.bytesBilled, bytesBilled);
+  outcome.slotMs = addKnown(outcome.slotMs, slotMs);
+  // A step of an older version says nothing of it.
+  outcome.costUsd = addKnown(outcome.costUsd, costUsd);
 }

@@ -9,11 +9,12 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Decision } from '../contracts/decision.js';
+import { type Decision, firstIssue } from '../contracts/decision.js';
 import type { Failure } from '../contracts/failure.js';
 import type { Proposal } from '../contracts/fix.js';
-import { partitionId, stepKey, variantName } from '../contracts/ids.js';
-import { stateQuery } from '../contracts/messages.js';
+import { partitionId, shortHash, stepKey, variantName } from '../contracts/ids.js';
+import { limitWarningSchema } from '../contracts/limits.js';
+import { limitWarningSignal, stateQuery } from '../contracts/messages.js';
 import {
   type DecideWithin,
   PARTITION_FAILED,
@@ -55,6 +56,7 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
   const record = new PartitionRecord(input, desk);
   const run = new PartitionRun(input, record, desk);
   setHandler(stateQuery, () => record.state(), { description: 'Status, steps and the failure that waits.' });
+  setHandler(limitWarningSignal, (warning) => run.warn(warning));
   try {
     const status = await run.steps();
     // A day that is done stays done, whoever cancels it now.
@@ -63,7 +65,7 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
       if (status === 'fixed') await run.tellFixed();
       await condition(allHandlersFinished);
     });
-    return result(input, status);
+    return result(input, status, record.costUsd);
   } catch (error) {
     if (isCancellation(error)) {
       await CancellationScope.nonCancellable(async () => {
@@ -75,8 +77,8 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
   }
 }
 
-function result(input: PartitionInput, status: PartitionStatus): PartitionResult {
-  const day = { pipeline: input.pipeline, partition: input.partition, status };
+function result(input: PartitionInput, status: PartitionStatus, costUsd: number | null): PartitionResult {
+  const day = { pipeline: input.pipeline, partition: input.partition, status, costUsd };
   if (status === 'failed') {
     const message = `${input.partition} failed and was not healed.`;
     throw ApplicationFailure.create({
@@ -153,12 +155,14 @@ class PartitionRun {
       if (next !== 'retry' && next !== 'afterFix') return this.endAt(id, next);
       let failure: Failure | null = next === 'retry' ? await this.attempt(id) : await this.afterFix(id);
       if (failure === null) return this.endAt(id, healed ? 'fixed' : 'succeeded');
+      failure = await this.cleanedUp(id, failure);
 
       const remedies = await this.remediesFor(id, failure);
       if (remedies !== null) {
         this.record.addRemedies(id, remedies.ids);
         failure = await this.runAll(id, remedies.run);
         if (failure === null && remedies.then === 'continue') return this.endAt(id, 'fixed');
+        failure = failure && (await this.cleanedUp(id, failure));
       }
       next = failure === null ? 'retry' : await this.answer(id, failure);
     }
@@ -223,6 +227,16 @@ class PartitionRun {
     );
   }
 
+  /** After a crossed limit the step's cleanup runs; what keeps it from doing so is told with the failure. */
+  private async cleanedUp(id: string, failure: Failure): Promise<Failure> {
+    if (failure.kind !== 'limit') return failure;
+    const works = this.rendered!.steps.find((step) => step.id === id)?.cleanup ?? [];
+    const broken = await this.runAll(id, works);
+    if (broken === null) return failure;
+    const message = `${failure.message} Its cleanup failed: ${broken.message}`;
+    return this.record.addFailure(id, { ...failure, message }, 0);
+  }
+
   /** Runs the parts of remedies in order; the first failure is a failure of the step, never silently retried. */
   private async runAll(stepId: string, parts: RenderedStep[]): Promise<Failure | null> {
     for (const part of parts) {
@@ -244,6 +258,7 @@ class PartitionRun {
         with: step.with,
         timeoutMs: step.timeoutMs,
         retry: step.retry,
+        ...(step.limits !== undefined && { limits: step.limits }),
       });
       this.record.addResult(stepId, stepResult, Date.now() - began);
       return null;
@@ -275,8 +290,9 @@ class PartitionRun {
   /** What goes on around a failure that waits: a proposal, people who are told and reminded, and what decides when nobody has. */
   private async whileItWaits(failure: Failure): Promise<void> {
     const { decideWithin, notifies } = this.rendered ?? { decideWithin: null, notifies: false };
+    const event = failure.kind === 'limit' ? 'limit' : 'waiting';
     await Promise.all([
-      this.advise(failure).then(() => (notifies ? this.tell('waiting', failure, failure.fingerprint) : undefined)),
+      this.advise(failure).then(() => (notifies ? this.tell(event, failure, failure.fingerprint) : undefined)),
       decideWithin && this.decideWithin(failure, decideWithin),
     ]);
   }
@@ -320,7 +336,25 @@ class PartitionRun {
     if (healed !== null && this.rendered?.notifies) await this.tell('fixed', healed, healed.fingerprint);
   }
 
-  private tell(event: 'waiting' | 'reminder' | 'fixed', failure: Failure, occasion: string): Promise<void> {
+  /** A step under way has crossed a limit, and goes on. */
+  async warn(given: unknown): Promise<void> {
+    const parsed = limitWarningSchema.safeParse(given);
+    if (!parsed.success) return log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+    const { step, message } = parsed.data;
+    if (step !== this.current && !step.startsWith(`${this.current}.`)) {
+      return log.warn('a signal was dropped', { reason: `the step under way is ${this.current}, not ${step}` });
+    }
+    this.record.addWarning(this.current, message);
+    if (!this.rendered?.notifies) return;
+    const pipeline = variantName(this.input.pipeline, this.input.vars);
+    const occasion = `${this.input.partition}/${step}/${shortHash(message)}`;
+    await tell(
+      { event: 'limit', pipeline, partitions: [this.record.warningNotice(message)], backfill: null },
+      occasion,
+    );
+  }
+
+  private tell(event: 'waiting' | 'reminder' | 'fixed' | 'limit', failure: Failure, occasion: string): Promise<void> {
     const pipeline = variantName(this.input.pipeline, this.input.vars);
     return tell({ event, pipeline, partitions: [this.record.notice(failure)], backfill: null }, occasion);
   }

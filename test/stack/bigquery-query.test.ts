@@ -71,9 +71,11 @@ async function ran(
     ...loadConfig({ DAYFILL_STATE_DIR: stateDir, DAYFILL_PIPELINES: pipelinesDir, DAYFILL_VENV: venv }, directory),
     bigqueryEndpoint: endpoint,
   };
-  const deps: StepDeps = { config, runner, logger, cancelLabelledJobs: async () => {} };
+  const nothing = async () => {};
+  const clients = bigQueryClients(config);
+  const deps: StepDeps = { config, runner, logger, clients, warn: nothing, cancelLabelledJobs: nothing };
   const environment = new MockActivityEnvironment({ activityId }, { logger: new DefaultLogger('ERROR') });
-  const activity = bigQueryQuery(bigQueryClients(config))(deps);
+  const activity = bigQueryQuery(deps);
   const running = environment.run<[StepRequest], StepResult, StepActivity>(activity, {
     key: 'probe/2025-07-16/fix',
     pipeline: 'probe',

@@ -1,3 +1,5 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -307,6 +309,161 @@ describe('jobs', () => {
   });
 });
 
+describe('costs', () => {
+  const MIB = 1024 * 1024;
+  const billed = async (query: string, options: Query = {}) => {
+    const [job] = await bigquery.createQueryJob({ query, location: 'US', ...options });
+    if (!options.dryRun) await job.getQueryResults();
+    const { statistics } = options.dryRun ? job.metadata : (await job.getMetadata())[0];
+    expect(statistics.query).toMatchObject({ totalBytesProcessed: statistics.totalBytesProcessed });
+    return { bytes: Number(statistics.totalBytesProcessed), billed: Number(statistics.query.totalBytesBilled) };
+  };
+  const bytes = async (query: string, options?: Query) => (await billed(query, options)).bytes;
+
+  beforeAll(async () => {
+    // Ten days of a hundred rows: 8 bytes of id, 8 of day, 2 + 4 of name, 2 x 8 of parts.
+    await rows(`create table probe.priced partition by day as
+      select i id, date_add(date '2025-07-01', interval mod(i, 10) day) day, 'abcd' name, [i, i] parts
+      from unnest(generate_array(1, 1000)) i`);
+    await rows(
+      'create view probe.priced_view as with all_of_it as (select * from probe.priced) select * from all_of_it',
+    );
+    await rows(`create table probe.by_time partition by timestamp_trunc(at, day) as
+      select id, timestamp_add(timestamp(day), interval mod(id, 24) hour) at from probe.priced`);
+  });
+
+  test.each([
+    ['select 1', 0],
+    ['select count(*) from probe.priced', 0],
+    ['select id from probe.priced', 8_000],
+    ['select id from probe.priced where id = -1', 8_000],
+    ['select max(id) from probe.priced', 8_000],
+    ['select * from probe.priced', 38_000],
+    ['select name from probe.priced_view', 6_000],
+    ['select a.id from probe.priced a join probe.priced b on a.id = b.id', 8_000],
+    ["select id from probe.priced_view where day = '2025-07-03'", 1_600],
+    ["select id from probe.priced where day between '2025-07-03' and date_add('2025-07-03', interval 1 day)", 3_200],
+    ["select id from probe.priced where day in ('2025-07-03', '2025-07-09') and name like 'a%'", 4_400],
+    ["select id from probe.priced where day = '2024-01-01'", 0],
+    ['select id from probe.priced where day >= (select max(day) from probe.priced)', 16_000],
+    ["select id from probe.by_time where at >= '2025-07-10 12:00:00'", 1_600],
+    ["select id from probe.by_time where date(at) = '2025-07-02'", 1_600],
+    ["select id from probe.by_time where date(at) between '2025-07-02' and '2025-07-03' and id > 0", 3_200],
+    [
+      "declare d date default '2025-07-03'; select id from probe.priced where day = d; select name from probe.priced",
+      7_600,
+    ],
+    ["create table probe.priced_copy as select id from probe.priced where day = '2025-07-03'", 1_600],
+    ["insert into probe.priced_copy select id from probe.priced where day = '2025-07-04'", 1_600],
+    ["update probe.priced set name = 'efgh' where day = '2025-07-03'", 4_600],
+    ["delete from probe.priced where day = '2025-07-10' and id = 0", 5_400],
+    [
+      `merge probe.priced a using probe.priced_copy b on a.id = b.id and a.day >= '2025-07-09'
+       when matched then update set name = 'ijkl'`,
+      1_600 + 200 * (8 + 8 + 38),
+    ],
+  ])('%s reads %i bytes: its columns, of the partitions that a constant filter leaves', async (query, expected) => {
+    expect(await bytes(query)).toBe(expected);
+  });
+
+  test('at least 10 MB are billed for each table that is read', async () => {
+    const both = 'select a.id from probe.priced a join probe.by_time b on a.id = b.id';
+    expect(await billed(both)).toEqual({ bytes: 16_000, billed: 20 * MIB });
+    expect(await billed('select count(*) from probe.priced')).toEqual({ bytes: 0, billed: 0 });
+  });
+
+  test('a dry run tells the bytes and what is wrong, of statements that change tables too', async () => {
+    const dryRun = true;
+    const day = onDay('2025-07-03');
+    expect(await billed('select id from probe.priced where day = @partition', { dryRun, ...day })).toEqual({
+      bytes: 1_600,
+      billed: 0,
+    });
+    expect(await bytes('delete from probe.priced where day = @partition', { dryRun, ...day })).toBe(4_600);
+    expect(await bytes('create table probe.dry_copy as select * from probe.priced', { dryRun })).toBe(38_000);
+    expect(await bytes("select error('it ran')", { dryRun })).toBe(0);
+    await expect(bytes('delete from probe.priced where nocolumn = 1', { dryRun })).rejects.toMatchObject({
+      code: 400,
+      message: 'Unrecognized name: nocolumn at [1:32]',
+    });
+    expect(await count('probe.priced')).toBe(1000);
+    await expect(rows('select * from probe.dry_copy')).rejects.toMatchObject({ code: 404 });
+  });
+
+  test.each([
+    ['a query', 'create table probe.refused as select id from probe.priced', 10 * MIB - 1, 10 * MIB],
+    [
+      'the statement of a script that crosses it',
+      'select id from probe.priced; select id from probe.priced; select 1',
+      10 * MIB,
+      20 * MIB,
+    ],
+  ])('maximumBytesBilled refuses %s before it runs', async (_, query, limit, required) => {
+    const message = `Query exceeded limit for bytes billed: ${limit}. ${required} or higher required.`;
+    const refused = { code: 400, message, errors: [{ reason: 'bytesBilledLimitExceeded' }] };
+    const jobId = newJobId();
+    await expect(rows(query, { maximumBytesBilled: `${limit}`, jobId })).rejects.toMatchObject(refused);
+    await expect(bigquery.query({ query, maximumBytesBilled: `${limit}` })).rejects.toMatchObject(refused);
+    const [{ status }] = await bigquery.job(jobId, { location: 'US' }).getMetadata();
+    expect(status).toMatchObject({ state: 'DONE', errorResult: { reason: 'bytesBilledLimitExceeded', message } });
+    await rows('select id from probe.priced', { maximumBytesBilled: `${required}` });
+    await expect(rows('select * from probe.refused')).rejects.toMatchObject({ code: 404 });
+  });
+
+  test('jobTimeoutMs stops a job, in whatever statement of its script it is', async () => {
+    const query = `create table probe.timed (x int64); ${SLOW_QUERY}; ${SLOW_QUERY}; drop table probe.timed`;
+    const [job] = await bigquery.createQueryJob({ query, location: 'US', jobTimeoutMs: 1_200 });
+    await expect(job.getQueryResults()).rejects.toThrow('Job execution was cancelled: Job timed out after 1.2s');
+    expect((await job.getMetadata())[0].status.errorResult.reason).toBe('stopped');
+    expect(await count('probe.timed')).toBe(0);
+    await expect(rows(SLOW_QUERY, { jobTimeoutMs: 300 })).rejects.toMatchObject({ errors: [{ reason: 'stopped' }] });
+    await rows('select 1', { jobTimeoutMs: 60_000 });
+  });
+
+  test('what a job costs is told while it runs, to several clients, and of one that waits for its turn', async () => {
+    const labels = { dayfill_step: 'slow' };
+    const script = `select id from probe.priced; ${SLOW_QUERY}; ${SLOW_QUERY}`;
+    const [running] = await bigquery.createQueryJob({ query: script, location: 'US', labels });
+    const [queued] = await bigquery.createQueryJob({ query: 'select id from probe.priced', location: 'US', labels });
+    const listed = async () => {
+      const [jobs] = await bigquery.getJobs({
+        projection: 'full',
+        allUsers: true,
+        stateFilter: ['pending', 'running'],
+      });
+      return Object.fromEntries(jobs.map((job) => [job.id, job.metadata]));
+    };
+    const [first, [metadata], [{ n }]] = await Promise.all([listed(), running.getMetadata(), tables()]);
+    const slotMs = (job: { statistics: { totalSlotMs: string; query: { totalSlotMs: string } } }) => {
+      expect(job.statistics.query.totalSlotMs).toBe(job.statistics.totalSlotMs);
+      return Number(job.statistics.totalSlotMs);
+    };
+    expect(n).toBeGreaterThan(0);
+    expect(Object.keys(first).sort()).toEqual([running.id!, queued.id!].sort());
+    expect(first[running.id!]).toMatchObject({
+      status: { state: 'RUNNING' },
+      configuration: { labels },
+      statistics: { totalBytesProcessed: '8000', query: { totalBytesBilled: `${10 * MIB}` } },
+    });
+    expect(first[queued.id!]).toMatchObject({ status: { state: 'PENDING' }, statistics: { totalSlotMs: '0' } });
+    expect(slotMs(metadata)).toBeGreaterThan(0);
+    const later = slotMs((await listed())[running.id!]!);
+    expect(later).toBeGreaterThan(slotMs(first[running.id!]!));
+    await running.cancel();
+    await queued.getQueryResults();
+    const ended = (await running.getMetadata())[0];
+    expect(ended.statistics.query).toMatchObject({ totalBytesProcessed: '8000' });
+    expect(slotMs(ended)).toBeGreaterThanOrEqual(later);
+    const [{ statistics }] = await queued.getMetadata();
+    expect(Number(statistics.startTime)).toBeGreaterThan(Number(statistics.creationTime));
+  });
+
+  /** Asks for something that is no job. */
+  async function tables(): Promise<[{ n: number }]> {
+    return [{ n: (await bigquery.dataset('probe').getTables())[0].length }];
+  }
+});
+
 describe('streaming', () => {
   const schema = [
     { name: 'run_id', type: 'STRING', mode: 'REQUIRED' },
@@ -420,6 +577,53 @@ describe('storage', () => {
     await file.save('third', { resumable: false, preconditionOpts: { ifGenerationMatch: generation! } });
     await expect(file.delete({ ifGenerationMatch: generation! })).rejects.toMatchObject({ code: 412 });
     expect((await file.download())[0].toString()).toBe('third');
+  });
+
+  test('a file that is changed or removed on disk is no longer what it was', async () => {
+    const bucket = storage.bucket('landing');
+    const [changed, removed] = [bucket.file('on-disk/changed'), bucket.file('on-disk/removed')];
+    for (const file of [changed, removed])
+      await file.save('whole', { resumable: false, metadata: { metadata: { by: 'us' } } });
+    const [before] = await changed.getMetadata();
+    writeFileSync(path.join(directory, 'storage/landing/on-disk/changed'), 'whol');
+    rmSync(path.join(directory, 'storage/landing/on-disk/removed'));
+    const [listed] = await bucket.getFiles({ prefix: 'on-disk/' });
+    const md5Hash = createHash('md5').update('whol').digest('base64');
+    expect(listed.map(({ metadata }) => metadata)).toMatchObject([
+      { name: changed.name, size: '4', md5Hash, metadata: { by: 'us' } },
+    ]);
+    expect(listed[0]!.metadata.generation).not.toBe(before.generation);
+    await expect(removed.getMetadata()).rejects.toMatchObject({ code: 404 });
+  });
+
+  test('takes a resumable upload up where it was left, from nothing or from the middle', async () => {
+    const file = storage.bucket('landing').file('resumed');
+    const content = randomBytes(600 * 1024);
+    const part = 256 * 1024;
+    for (const sent of [0, part]) {
+      const [uri] = await file.createResumableUpload();
+      if (sent > 0) {
+        const headers = { 'content-range': `bytes 0-${sent - 1}/${content.length}` };
+        expect((await fetch(uri, { method: 'PUT', headers, body: content.subarray(0, sent) })).status).toBe(308);
+      }
+      await file.save(content, { resumable: true, uri });
+      expect(content.equals((await file.download())[0])).toBe(true);
+    }
+  });
+
+  test('many small objects at once, each as quick as the first', async () => {
+    const bucket = storage.bucket('landing');
+    const hundred = async (round: number) => {
+      const began = performance.now();
+      const names = Array.from({ length: 100 }, (_, index) => `many/${round}/${index}`);
+      await Promise.all(names.map((name) => bucket.file(name).save(name, { resumable: false })));
+      return performance.now() - began;
+    };
+    const rounds: number[] = [];
+    for (let round = 0; round < 10; round++) rounds.push(await hundred(round));
+    const [first, last] = [Math.min(...rounds.slice(0, 3)), Math.min(...rounds.slice(-3))];
+    expect(last).toBeLessThan(3 * first);
+    expect((await bucket.getFiles({ prefix: 'many/' }))[0]).toHaveLength(1000);
   });
 
   test('BigQuery loads gs:// objects', async () => {

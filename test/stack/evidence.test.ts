@@ -35,7 +35,8 @@ beforeAll(async () => {
   config = { ...stack.config(), pipelinesDir: path.resolve('pipelines') };
   const logger = pino({ level: 'silent' });
   const runner = createRunner({ stateDir: config.stateDir, logger });
-  deps = { config, runner, logger, cancelLabelledJobs: async () => {} };
+  const nothing = async () => {};
+  deps = { config, runner, logger, clients: bigQueryClients(config), warn: nothing, cancelLabelledJobs: nothing };
 });
 afterAll(async () => {
   await deps?.runner.close();

@@ -157,8 +157,9 @@ async function ran(sql: string, { id, partition = DAY, rules, before, ...more }:
   const config = { ...stack.config(), pipelinesDir: folder };
   const logger = pino({ level: 'silent' });
   const runner = createRunner({ stateDir: stack.stateDir, logger });
-  const stepDeps: StepDeps = { config, runner, logger, cancelLabelledJobs: async () => {} };
   const clients = bigQueryClients(config);
+  const nothing = async () => {};
+  const stepDeps: StepDeps = { config, runner, logger, clients, warn: nothing, cancelLabelledJobs: nothing };
   if (before !== undefined) {
     const client = clients(PROJECT);
     const create = client.createQueryJob.bind(client) as (options: { jobId?: string }) => Promise<never>;

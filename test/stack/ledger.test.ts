@@ -50,6 +50,7 @@ function row(partition: string, changes: Partial<LedgerRow> = {}): LedgerRow {
         counts: { loaded: 2_000_000_000_000, ratio: 0.25 },
         bytesBilled: 9_007_199_254_740_991,
         slotMs: null,
+        costUsd: 51.2,
         jobIds: ['job-1'],
         failure: {
           id: 'abc-1',
@@ -65,10 +66,12 @@ function row(partition: string, changes: Partial<LedgerRow> = {}): LedgerRow {
         },
         log: 'logs/x.log',
         state: { cursor: [1, null, awkward] },
+        warnings: [awkward],
       },
       {
         ...{ id: 'identity', status: 'pending', attempts: 0, remedies: [], durationMs: 0, counts: {} },
-        ...{ bytesBilled: null, slotMs: null, jobIds: [], failure: null, log: null, state: null },
+        ...{ bytesBilled: null, slotMs: null, costUsd: null, jobIds: [], failure: null, log: null, state: null },
+        warnings: [],
       },
     ],
     decisions: [
@@ -142,7 +145,7 @@ test('every column is described, in the table itself', async () => {
 describe('a table that an older version made', () => {
   /** What was added to the ledger since its first version. */
   const NEWER = [
-    'steps.failure.evidence',
+    ...['failure.evidence', 'cost_usd', 'warnings'].map((name) => `steps.${name}`),
     ...['fingerprint', 'way', 'sql', 'sha256', 'file', 'afterwards'].map((name) => `decisions.${name}`),
   ];
 
@@ -161,7 +164,10 @@ describe('a table that an older version made', () => {
   const { action, failure: answered, step, note, decidedBy, decidedAt } = older.decisions[0]!;
   const asRead: LedgerRow = {
     ...older,
-    steps: [{ ...older.steps[0]!, failure: { ...failure, evidence: null } }, older.steps[1]!],
+    steps: [
+      { ...older.steps[0]!, failure: { ...failure, evidence: null }, costUsd: null, warnings: [] },
+      older.steps[1]!,
+    ],
     decisions: [
       {
         ...{ action, failure: answered, step, note, decidedBy, decidedAt },

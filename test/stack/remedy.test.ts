@@ -93,7 +93,7 @@ async function ran(
 ): Promise<void> {
   const outcome = (changes: Partial<StepOutcome>): StepOutcome => ({
     ...{ id: 'crm', status: 'waiting', attempts: 1, remedies: [], durationMs: 1, counts: {}, bytesBilled: null },
-    ...{ slotMs: null, jobIds: [], failure: null, log: null, state: null },
+    ...{ slotMs: null, costUsd: null, jobIds: [], failure: null, log: null, state: null, warnings: [] },
     ...changes,
   });
   const row = (sequence: number, status: LedgerRow['status'], step: StepOutcome): LedgerRow => ({

@@ -51,6 +51,8 @@ beforeAll(async () => {
     },
     runner: createRunner({ stateDir, logger }),
     logger,
+    clients: bigQueryClients({ bigqueryEndpoint: emulator.address }),
+    warn: async () => {},
     cancelLabelledJobs: async (project, labels) => void cancelledJobs.push({ project, labels }),
   };
 });
@@ -102,6 +104,7 @@ describe('command', () => {
       tests: { run: 0, warned: 0 },
       bytesBilled: null,
       slotMs: null,
+      costUsd: null,
       jobIds: [],
       state: null,
       log: expect.stringMatching(/^logs\/probe\/2025-07-16\/step-[\dTZ-]+\.log$/),

@@ -63,6 +63,8 @@ function depsWith(limits: Partial<WarmLimits>): StepDeps {
     runner: createRunner({ stateDir: stack.stateDir, logger, warm: limits }),
     logger,
     cancelLabelledJobs: async () => {},
+    clients: bigQueryClients(stack.config()),
+    warn: async () => {},
   };
 }
 

@@ -5,8 +5,9 @@
 An object lies at DIR/bucket/name, where the BigQuery emulator finds it as gs://bucket/name
 (its --storage-root is this --data-dir). It is ready when `GET /` answers 200.
 
-Stock ignores `ifGenerationMatch`, serves one connection at a time, and writes its index in place,
-so that a kill in the middle of it loses every object.
+Stock ignores `ifGenerationMatch`, serves one connection at a time, writes its index in place, so that a kill in the
+middle of it loses every object, and tells a resumable upload of which it has nothing that it has the first byte. What it
+knows of its objects is in object_store.py.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from typing import Any
 import gcp_storage_emulator.server as server
 import gcp_storage_emulator.storage as storage
 from gcp_storage_emulator.handlers import objects
+from object_store import ObjectStore
 
 REPAIRED_VERSION = "2026.7.19"
 
@@ -51,6 +53,18 @@ def _generation(request: server.Request, store: storage.Storage) -> str:
     if name is None and isinstance(request.data, dict):
         name = request.data.get("meta", request.data).get("name")
     return store.objects.get(bucket, {}).get(name, {}).get("generation", "0")
+
+
+def _resume_incomplete(response: server.Response, store: storage.Storage, upload_id: str, fallback_end: int = 0) -> None:
+    """Which bytes of a resumable upload are there: no range when none are."""
+    response.status = objects.GoogleHTTPStatus.RESUME_INCOMPLETE
+    received = store.get_resumable_byte_count(upload_id)
+    if received > 0:
+        response["Range"] = f"bytes=0-{received - 1}"
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that wait to be taken; stock resets the sixth
 
 
 def _guarded(handle: Callable[..., None]) -> Callable[..., None]:
@@ -86,6 +100,7 @@ def _repair() -> None:
         for method, handle in methods.items():
             methods[method] = _guarded(handle)
     objects.insert = _guarded(objects.insert)  # the router calls it by this name too
+    objects._resumable_incomplete = _resume_incomplete
 
 
 def main() -> None:
@@ -100,10 +115,10 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     _repair()
-    store = storage.Storage(data_dir=str(arguments.data_dir.resolve()))
+    store = ObjectStore(data_dir=str(arguments.data_dir.resolve()))
     address = (arguments.host, arguments.port)
     try:
-        httpd = ThreadingHTTPServer(address, partial(server.RequestHandler, store))
+        httpd = _Server(address, partial(server.RequestHandler, store))
     except OSError as error:
         sys.exit(f"{arguments.host}:{arguments.port} cannot be used ({error.strerror}): name another --port.")
     for number in (signal.SIGTERM, signal.SIGINT):

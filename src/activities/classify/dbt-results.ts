@@ -17,6 +17,8 @@ export type RunResults = z.infer<typeof runResultsSchema>;
 type NodeResult = z.infer<typeof resultSchema>;
 
 const BROKEN = new Set(['error', 'runtime error', 'fail', 'partial success']);
+/** What is told of a build whose models failed in several ways. */
+const FIRST_OF_KINDS = ['limit', 'sql_error'] as const;
 /** History is no place for thousands of ids; the log has them all. */
 const MOST_JOB_IDS = 100;
 
@@ -34,7 +36,7 @@ export function dbtFailure({ results }: RunResults, exitCode: number | null): St
   const kinds = models.map(({ message }) => kindOfText(message ?? ''));
   const firm = models.filter((_, i) => kinds[i] !== 'transient');
   if (firm.length > 0) {
-    const kind = firm.some(({ message }) => kindOfText(message ?? '') === 'sql_error') ? 'sql_error' : 'step_error';
+    const kind = FIRST_OF_KINDS.find((one) => kinds.includes(one)) ?? 'step_error';
     return new StepError(kind, firm.map(errorMessage).join('\n'), { exitCode });
   }
   const transient = broken.filter(

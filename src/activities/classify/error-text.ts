@@ -1,4 +1,5 @@
 import type { FailureKind } from '../../contracts/failure.js';
+import { BYTES_LIMIT } from '../../warehouse/errors.js';
 
 /** Another try may succeed: network, 5xx, rate limit, or two writers of one table that met. */
 const TRANSIENT = [
@@ -21,8 +22,9 @@ const MISSING = [
 /** The kind that an error of a tool is of, by what it says. */
 export function kindOfText(
   message: string,
-): Extract<FailureKind, 'transient' | 'sql_error' | 'missing_executable' | 'step_error'> {
+): Extract<FailureKind, 'transient' | 'limit' | 'sql_error' | 'missing_executable' | 'step_error'> {
   if (TRANSIENT.some((pattern) => pattern.test(message))) return 'transient';
+  if (BYTES_LIMIT.test(message)) return 'limit';
   if (MISSING.some((pattern) => pattern.test(message))) return 'missing_executable';
   return SQL.some((pattern) => pattern.test(message)) ? 'sql_error' : 'step_error';
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { UsageError } from '../../../src/client/errors.js';
 import { checkKnown, openPipelines, partitionBounds, plainName } from '../../../src/client/pipelines.js';
-import { checkBackfill, expectedPartitions } from '../../../src/client/start.js';
+import { checkBackfill } from '../../../src/client/start.js';
 import { loadConfig } from '../../../src/config.js';
 import { PartitionError, PipelineError } from '../../../src/pipeline/errors.js';
 
@@ -13,8 +13,6 @@ beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'dayfill-client-'));
   const steps = 'steps: [{ id: one, uses: command, with: { run: ["true"] } }]';
   write('good', `pipeline: good\npartition: { every: 1d, start: 2025-07-01 }\n${steps}`);
-  write('chunks', `pipeline: chunks\npartition: { every: 10d, start: 2025-01-01 }\n${steps}`);
-  write('ended', `pipeline: ended\npartition: { every: 1d, start: 2025-01-01, end: 2025-01-31 }\n${steps}`);
   write('broken', 'pipeline: [');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -49,19 +47,4 @@ test('checkBackfill refuses what no ledger could make right, and nothing else', 
   expect(() => checkBackfill(files(), { ...day, fromStep: 'two' })).toThrow(/no step "two"/);
   expect(() => checkBackfill(files(), { ...day, concurrency: 2 })).toThrow(/parallel_safe/);
   expect(() => checkBackfill(files(), { ...day, vars: { x: 'y' } })).toThrow(/no var x/);
-});
-
-describe('expectedPartitions', () => {
-  const on = (name: string, day: string) => expectedPartitions(files().pipeline(name), new Date(`${day}T12:00:00Z`));
-
-  test('are those that are over: to yesterday, to the last whole chunk, to the end of the calendar', () => {
-    expect(on('good', '2025-07-03')).toEqual({ from: '2025-07-01', to: '2025-07-02' });
-    expect(on('chunks', '2025-01-20')).toEqual({ from: '2025-01-01', to: '2025-01-10' });
-    expect(on('chunks', '2025-01-21')).toEqual({ from: '2025-01-01', to: '2025-01-20' });
-    expect(on('ended', '2025-02-01')).toEqual({ from: '2025-01-01', to: '2025-01-31' });
-  });
-
-  test('none is over on the first day', () => {
-    expect(() => on('good', '2025-07-01')).toThrow(/No partition of good is over yet/);
-  });
 });

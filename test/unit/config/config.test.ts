@@ -30,6 +30,8 @@ describe('a setting that cannot be used names its variable and what was expected
     ['DAYFILL_LOG_LEVEL', 'loud', /debug, info, warn or error/],
     ['DAYFILL_MAX_STEPS', '0', /a whole number from 1 to 1000/],
     ['DAYFILL_MAX_STEPS', '2.5', /a whole number from 1 to 1000/],
+    ['DAYFILL_PRICE_PER_TIB_USD', '-1', /dollars such as 6\.25/],
+    ['DAYFILL_PRICE_PER_SLOT_HOUR_USD', 'cheap', /dollars such as 6\.25/],
     ['DAYFILL_ADVISER', 'oracle', /rules or model/],
     ['DAYFILL_ADVISER_MODEL', 'claude', /anthropic\/<model> or openai\/<model>/],
     ['DAYFILL_ADVISER_URL', 'proxy', /a URL such as/],
@@ -43,6 +45,16 @@ describe('a setting that cannot be used names its variable and what was expected
 
 test('an empty variable is one that is not set', () => {
   expect(loadConfig({ DAYFILL_MAX_STEPS: '', DAYFILL_PIPELINES: '' }, cwd)).toEqual(loadConfig({}, cwd));
+});
+
+test('bytes have a price, unless slots have one', () => {
+  const prices = (environment: NodeJS.ProcessEnv) => loadConfig(environment, cwd).prices;
+  expect(prices({})).toEqual({ perTibUsd: 6.25, perSlotHourUsd: 0 });
+  expect(prices({ DAYFILL_PRICE_PER_SLOT_HOUR_USD: '0.04' })).toEqual({ perTibUsd: 0, perSlotHourUsd: 0.04 });
+  expect(prices({ DAYFILL_PRICE_PER_SLOT_HOUR_USD: '0.04', DAYFILL_PRICE_PER_TIB_USD: '5' })).toEqual({
+    perTibUsd: 5,
+    perSlotHourUsd: 0.04,
+  });
 });
 
 test('folders are absolute', () => {

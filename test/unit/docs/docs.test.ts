@@ -82,6 +82,14 @@ describe('the documents match the code', () => {
     expect(Object.keys(all.decide_within)).toEqual(Object.keys(pipelineSchema.shape.decide_within.unwrap().shape));
   });
 
+  it('shows every key of limits as the schema takes it', () => {
+    const fence = /```yaml\n(budget_usd:[\s\S]*?)```/.exec(read('docs/pipelines.md'))![1]!;
+    const file = { pipeline: 'a', partition: { every: '1d', start: '2025-07-01' }, ...parse(fence) };
+    expect(pipelineSchema.safeParse(file).error).toBeUndefined();
+    const all = ['runtime', 'bytes_billed', 'slot_hours', 'cost_usd', 'temp_tables', 'on_limit'];
+    expect(Object.keys(parse(fence).steps[0].limits)).toEqual(all);
+  });
+
   it.each(documents)('%s links only to what is there', (document) => {
     const links = [...read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1]!);
     for (const link of links) expect(() => readFileSync(path.join(ROOT, path.dirname(document), link))).not.toThrow();

@@ -31,6 +31,41 @@ function notice(partitions: NoticePartition[], more: Partial<Notice> = {}): Noti
 
 const bodyOf = (subject: Notice) => plainBody(noticeText(subject));
 
+describe('a red flag', () => {
+  const failure = {
+    ...{ id: 'run-1', fingerprint: '0123456789ab', kind: 'limit' as const, tests: [] },
+    message: 'The step has billed 2 TiB, more than its limit bytes_billed of 1 TiB.',
+  };
+
+  it('says that a day was stopped at a limit and how to answer', () => {
+    const subject = notice([day('2025-07-16', { failure })], { event: 'limit' });
+    expect(noticeText(subject).title).toBe('shop: red flag: 2025-07-16 crossed a limit and waits for a decision');
+    expect(bodyOf(subject)).toContain(failure.message);
+    expect(bodyOf(subject)).toContain('dayfill resolve shop 2025-07-16 retry --failure run-1');
+  });
+
+  it('says that a day goes on though it crossed a limit', () => {
+    const warning = failure.message;
+    const subject = notice([day('2025-07-16', { status: 'running', failure: null, warning })], { event: 'limit' });
+    expect(noticeText(subject).title).toBe('shop: red flag: 2025-07-16 crossed a limit and goes on');
+    expect(bodyOf(subject)).toBe(`2025-07-16 at dbt_build: ${warning}`);
+  });
+
+  it('says that the budget has run out and how to go on', () => {
+    const backfill = {
+      state: 'paused' as const,
+      message: '$5.20 of $5.00 spent.',
+      total: 30,
+      counts: {},
+      costUsd: 5.2,
+    };
+    const subject = notice([], { event: 'limit', backfill });
+    expect(noticeText(subject).title).toBe('shop: red flag: the budget has run out, the backfill pauses');
+    expect(bodyOf(subject)).toContain('$5.20 of $5.00 spent.');
+    expect(bodyOf(subject)).toContain('dayfill resume shop --budget-usd <dollars>');
+  });
+});
+
 describe('a day that waits', () => {
   it('is told with its failure, the proposal and the lines that answer it', () => {
     const { title } = noticeText(notice([day('2025-07-16', { proposal })]));

@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { boundsOf, partitionsOfRange, previousPartition } from '../../../src/pipeline/calendar.js';
+import {
+  boundsOf,
+  latestPartitionsOver,
+  partitionsOfRange,
+  partitionsOver,
+  previousPartition,
+} from '../../../src/pipeline/calendar.js';
 import { PartitionError } from '../../../src/pipeline/errors.js';
 
 const days = { name: 'talbots', calendar: { everyDays: 1, start: '2025-07-01', end: null } };
@@ -116,6 +122,49 @@ function generator(seed: number): (n: number) => number {
     return Math.floor((state / 2 ** 32) * n);
   };
 }
+
+describe('partitions that are over', () => {
+  const tens = { name: 'tens', calendar: { everyDays: 10, start: '2025-01-01', end: null } };
+
+  it('go to yesterday, to the last whole chunk, to the end of the calendar', () => {
+    expect(partitionsOver(days, '2025-07-03')).toEqual(['2025-07-01', '2025-07-02']);
+    expect(partitionsOver(days, '2025-08-01')).toHaveLength(31);
+    expect(partitionsOver(tens, '2025-01-20')).toEqual(['2025-01-01..2025-01-10']);
+    expect(partitionsOver(tens, '2025-01-21')).toEqual(['2025-01-01..2025-01-10', '2025-01-11..2025-01-20']);
+    expect(partitionsOver(bounded, '2025-09-01').at(-1)).toBe('2025-07-31');
+    expect(partitionsOver(chunks, '2020-03-06').at(-1)).toBe('2020-03-01..2020-03-05');
+    expect(partitionsOver(chunks, '2020-03-05').at(-1)).toBe('2020-01-31..2020-02-29');
+  });
+
+  it('are none on the first day, and before it', () => {
+    for (const today of ['2025-07-01', '2025-06-30', '2020-01-01']) expect(partitionsOver(days, today)).toEqual([]);
+    expect(partitionsOver(tens, '2025-01-10')).toEqual([]);
+  });
+
+  it('can be bounded, by whole partitions of the calendar', () => {
+    expect(partitionsOver(days, '2025-07-20', { from: '2025-07-18' })).toEqual(['2025-07-18', '2025-07-19']);
+    expect(partitionsOver(days, '2025-07-20', { to: '2025-07-02' })).toEqual(['2025-07-01', '2025-07-02']);
+    expect(partitionsOver(days, '2025-07-20', { from: '2025-07-19', to: '2025-07-25' })).toEqual(['2025-07-19']);
+    expect(partitionsOver(days, '2025-07-20', { from: '2025-07-20' })).toEqual([]);
+    for (const today of ['2025-01-15', '2025-02-15']) {
+      expect(() => partitionsOver(tens, today, { from: '2025-01-12' })).toThrow(/cuts the chunk 2025-01-11/);
+    }
+    expect(() => partitionsOver(days, '2025-07-20', { from: '2025-02-30' })).toThrow(/does not|not a date/);
+    expect(() => partitionsOver(days, '2025-07-20', { from: '2025-07-05', to: '2025-07-04' })).toThrow(/swap them/);
+  });
+
+  it('are looked for among the last days, with the chunk that they cut', () => {
+    expect(latestPartitionsOver(days, '2025-08-02', 3)).toEqual(['2025-07-30', '2025-07-31', '2025-08-01']);
+    expect(latestPartitionsOver(days, '2028-03-01', 2)).toEqual(['2028-02-28', '2028-02-29']);
+    expect(latestPartitionsOver(days, '2025-07-03', 14)).toEqual(['2025-07-01', '2025-07-02']);
+    expect(latestPartitionsOver(days, '2025-07-01', 14)).toEqual([]);
+    expect(latestPartitionsOver(bounded, '2025-08-05', 6)).toEqual(['2025-07-30', '2025-07-31']);
+    expect(latestPartitionsOver(bounded, '2025-08-15', 14)).toEqual([]);
+    expect(latestPartitionsOver(tens, '2025-01-25', 14)).toEqual(['2025-01-11..2025-01-20']);
+    expect(latestPartitionsOver(tens, '2025-01-25', 15)).toEqual(['2025-01-01..2025-01-10', '2025-01-11..2025-01-20']);
+    expect(latestPartitionsOver(tens, '2025-01-25', 3)).toEqual([]);
+  });
+});
 
 describe('any calendar', () => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));

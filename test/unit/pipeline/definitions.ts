@@ -17,7 +17,10 @@ export function pipeline(given: Partial<PipelineDefinition> = {}): PipelineDefin
     fixes: null,
     allowAdHocSql: false,
     decideWithin: null,
+    critical: true,
+    freshness: null,
     notify: [],
+    budgetUsd: null,
     steps: [step({ id: 'crm' }), step({ id: 'identity' })],
     ...given,
   };
@@ -34,7 +37,7 @@ export function work(given: Partial<Work> = {}): Work {
 }
 
 export function step(given: Partial<StepDefinition> & { id: string }): StepDefinition {
-  return { ...work(), title: given.id, remedies: [], afterFix: [], ...given };
+  return { ...work(), title: given.id, remedies: [], afterFix: [], limits: null, cleanup: [], ...given };
 }
 
 export function remedy(given: Partial<Remedy> & { id: string }): Remedy {

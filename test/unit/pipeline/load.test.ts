@@ -111,13 +111,54 @@ steps:
   });
 });
 
+describe('freshness and critical', () => {
+  const SQL = 'select day, changed_at from landing.changes';
+
+  it('are none and true by default', () => {
+    expect(world.load('small', SMALL)).toMatchObject({ freshness: null, critical: true });
+  });
+
+  it('take the SQL itself, or a file of the folder', () => {
+    const vars = 'vars: { project_id: talbots-dev }\n';
+    expect(world.load('small', `${SMALL}${vars}freshness: { query: "${SQL}", dataset: landing }\n`).freshness).toEqual({
+      ...{ sql: SQL, project: null, location: null, dataset: 'landing' },
+    });
+    world.write('pipelines/small/freshness.sql', SQL);
+    const own = 'freshness: { file: freshness.sql, project: other-project, location: EU }\n';
+    expect(world.load('small', SMALL + own).freshness).toEqual({
+      ...{ sql: SQL, project: 'other-project', location: 'EU', dataset: null },
+    });
+    const rule = 'decide_within: { time: 12h, action: retry }\n';
+    expect(world.load('small', `${SMALL}${rule}critical: false\n`)).toMatchObject({ critical: false });
+  });
+
+  it.each([
+    ['freshness: {}', 'freshness: expected either file or query'],
+    ['freshness: { file: f.sql, query: select 1 }', 'freshness: expected either file or query'],
+    ['freshness: { query: select 1 }', 'freshness: needs a project, or the var project_id, to run in'],
+    ['freshness: { file: nowhere.sql, project: a-project }', /freshness\.file: there is no file .*nowhere\.sql/],
+    ['freshness: { file: ../x.sql, project: a-project }', /freshness\.file: expected a path inside/],
+    ['freshness: { query: select 1, project: "${vars.x}" }', /freshness\.project: expected the name of a Google Cloud/],
+    [
+      'critical: false',
+      'critical: false needs decide_within, whose time says when a day that nobody decided on is skipped',
+    ],
+  ])('%s is refused', (line, message) => {
+    const [problem, ...more] = world.problems('small', `${SMALL}${line}\n`);
+    expect(more).toEqual([]);
+    expect(`${problem!.path}: ${problem!.message}`).toEqual(
+      typeof message === 'string' ? message : expect.stringMatching(message),
+    );
+  });
+});
+
 /** One mistake each: what is replaced, by what, and the problem as a person reads it after the file's name. */
 const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
   [
     'an unknown step kind',
     'dagster/job',
     'dagster/jbo',
-    '9:11 steps.0.uses: unknown step kind "dagster/jbo"; expected one of dagster/job, dbt/build, bigquery/query, command; did you mean "dagster/job"?',
+    '9:11 steps.0.uses: unknown step kind "dagster/jbo"; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, command; did you mean "dagster/job"?',
   ],
   [
     'a key with a slip',
@@ -129,7 +170,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown key that resembles none',
     '    timeout: 2h',
     '    colour: red',
-    '11:5 steps.0.colour: unknown key "colour"; expected one of id, title, retry, remedies, after_fix, uses, with, timeout',
+    '11:5 steps.0.colour: unknown key "colour"; expected one of id, title, retry, remedies, after_fix, limits, cleanup, uses, with, timeout',
   ],
   [
     'an unknown key in with',
@@ -148,7 +189,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'a step without kind',
     '    uses: dagster/job\n',
     '',
-    '7:5 steps.0.uses: is missing; expected one of dagster/job, dbt/build, bigquery/query, command',
+    '7:5 steps.0.uses: is missing; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, command',
   ],
   ['a wrong type', 'module: crm_dagster', 'module: [a]', '10:59 steps.0.with.module: expected text, found a list'],
   ['an empty value', 'title: CRM ingestion', 'title:', '8:11 steps.0.title: expected text, found nothing'],
@@ -216,7 +257,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown failure kind',
     'when: { test: unique_key }',
     'when: { kind: test_failur }',
-    '15:23 steps.0.remedies.0.when.kind: unknown value "test_failur"; expected one of test_failure, sql_error, step_error, missing_executable, exit_code, timeout, cancelled, transient, pipeline, internal; did you mean "test_failure"?',
+    '15:23 steps.0.remedies.0.when.kind: unknown value "test_failur"; expected one of test_failure, sql_error, step_error, missing_executable, exit_code, timeout, limit, cancelled, transient, pipeline, internal; did you mean "test_failure"?',
   ],
   [
     'a regular expression that does not compile',
@@ -246,13 +287,13 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown substitution',
     '${partition}',
     '${today}',
-    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${today}; expected partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
+    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${today}; expected pipeline, partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
   ],
   [
     'an open substitution',
     '"${partition}"',
     '"${partition"',
-    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${}; expected partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
+    '20:115 steps.0.remedies.0.run.1.with.vars.partition_key: unknown ${}; expected pipeline, partition, partition.start, partition.end, vars.<name> or previous.state.<name>',
   ],
   [
     'a project that changes by day',
@@ -335,6 +376,74 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     '6:1: not YAML: Flow sequence in block collection must be sufficiently indented and end with a ]',
   ],
 ];
+
+const LIMITED = `${SMALL.replace('2025-07-01 }', '2025-07-01 }\nvars: { project_id: shop-dev, dataset: shop }\nbudget_usd: 12.5')}    limits:
+      runtime: 20m
+      bytes_billed: 1TiB
+      slot_hours: 30
+      cost_usd: 5
+      temp_tables:
+        - { like: "tmp_*_\${partition}", date_column: order_date, max_days: 7 }
+        - { like: tmp, dataset: "\${vars.dataset}_tmp", project: other-dev, date_column: day, max_days: 1 }
+    cleanup: [{ uses: command, with: { run: [rm, -r, "\${partition}"] } }]
+`;
+
+describe('limits', () => {
+  it('are read with their units', () => {
+    const definition = world.load('small', LIMITED);
+    expect(definition.budgetUsd).toBe(12.5);
+    expect(definition.steps[0]).toMatchObject({
+      limits: {
+        runtimeMs: 1_200_000,
+        bytesBilled: 1024 ** 4,
+        slotMs: 108_000_000,
+        costUsd: 5,
+        tempTables: [
+          { like: 'tmp_*_${partition}', dataset: null, project: null, dateColumn: 'order_date', maxDays: 7 },
+          { like: 'tmp', dataset: '${vars.dataset}_tmp', project: 'other-dev', dateColumn: 'day', maxDays: 1 },
+        ],
+        onLimit: 'wait',
+      },
+      cleanup: [{ uses: 'command', with: { run: ['rm', '-r', '${partition}'] } }],
+    });
+    expect(world.load('small', SMALL)).toMatchObject({ budgetUsd: null, steps: [{ limits: null, cleanup: [] }] });
+  });
+
+  it.each([
+    ['a runtime that the timeout ends first', 'runtime: 20m', 'runtime: 12h', 'less than the timeout of 12h'],
+    ['no limit at all', /limits:[\s\S]*(?= {4}cleanup)/, 'limits: { on_limit: warn }\n', 'at least one of runtime'],
+    ['cleanup without limits', / {4}limits:[\s\S]*(?= {4}cleanup)/, '', 'the step has no limits'],
+    ['no project to look for jobs in', 'project_id: shop-dev, ', '', 'needs the var project_id'],
+    ['no dataset to look for tables in', ', dataset: shop', '', 'needs the dataset of the tables'],
+    ['a reference to nothing', 'tmp_*_${partition}', 'tmp_${vars.day}', '${vars.day} is not declared under vars'],
+    ['a reference to the day before', 'tmp_*_${partition}', '${previous.state.table}', 'is no part of limits'],
+    ['a column that is none', 'order_date', '"d; drop"', 'the name of a column'],
+    ['dollars for nothing', 'cost_usd: 5', 'cost_usd: 0', 'cost_usd'],
+    ['an unknown amount', '1TiB', '1TB', 'an amount of data'],
+    ['a budget for nothing', 'budget_usd: 12.5', 'budget_usd: 0', 'budget_usd'],
+  ] as [string, string | RegExp, string, string][])('refuse %s', (_, from, to, problem) => {
+    const text = LIMITED.replace(from, () => to);
+    expect(text).not.toBe(LIMITED);
+    expect(world.problems('small', text).map(({ path: place, message }) => `${place}: ${message}`)).toEqual(
+      expect.arrayContaining([expect.stringContaining(problem)]),
+    );
+  });
+
+  it('refuse a dbt project whose jobs nobody could see', () => {
+    const limited = changed(
+      EXAMPLE,
+      'refresh_date: 2020-01-01 } }',
+      'refresh_date: 2020-01-01 } }\n    limits: { slot_hours: 1 }',
+    );
+    world.write('warehouse/identity/dbt_project.yml', 'name: identity');
+    expect(world.problems('talbots', limited)[0]!.message).toMatch(/add a query-comment with DAYFILL_LABELS$/);
+    world.write(
+      'warehouse/identity/dbt_project.yml',
+      'query-comment: { comment: "{{ env_var(\'DAYFILL_LABELS\') }}" }',
+    );
+    expect(world.load('talbots', limited).steps[1]!.limits!.slotMs).toBe(3_600_000);
+  });
+});
 
 describe('a mistake in a file is named with its place', () => {
   it.each(MISTAKES)('%s', (_, from, to, problem) => {

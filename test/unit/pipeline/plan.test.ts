@@ -16,6 +16,7 @@ function known(
       key,
       {
         status,
+        sourceAsOf: '2025-07-20T03:00:00.000Z',
         steps: [
           { id: 'crm', status: crm },
           { id: 'identity', status },
@@ -36,6 +37,7 @@ describe('what runs and why', () => {
     expect(planPartitions(pipeline(), range, new Map())).toEqual({
       pipeline: 'talbots',
       concurrency: 1,
+      budgetUsd: null,
       onFailure: 'wait',
       notifies: false,
       partitions: ['2025-07-16', '2025-07-17', '2025-07-18'].map((partition) => ({
@@ -95,6 +97,30 @@ describe('what runs and why', () => {
       '2025-07-17 skip excluded',
       '2025-07-18 run forced',
     ]);
+  });
+});
+
+describe('stale', () => {
+  const changes = new Map([
+    ['2025-07-16', '2025-07-20T03:00:00.000Z'],
+    ['2025-07-17', '2025-07-19T00:00:00.000Z'],
+  ]);
+  const latest = known({ '2025-07-16': 'fixed', '2025-07-17': 'succeeded', '2025-07-18': 'failed' });
+  const reasons = (input: Partial<BackfillInput>) =>
+    planPartitions(pipeline(), { ...range, ...input }, latest, changes).partitions.map(
+      ({ action, reason }) => `${action} ${reason}`,
+    );
+
+  it('runs those that are done again where the source changed since, and no others', () => {
+    expect(reasons({ stale: true })).toEqual([
+      'run stale: source changed at 2025-07-20T03:00:00.000Z',
+      'skip already succeeded',
+      'run failed before',
+    ]);
+  });
+
+  it('is asked for: a plain range runs nothing twice', () => {
+    expect(reasons({})).toEqual(['skip already fixed', 'skip already succeeded', 'run failed before']);
   });
 });
 

@@ -26,6 +26,7 @@ describe('a partition', () => {
           timeoutMs: 60_000,
           retry: { attempts: 3, initialMs: 30_000 },
           afterFix: [],
+          cleanup: [],
         },
       ],
       onFailure: 'wait',
@@ -61,6 +62,45 @@ describe('a partition', () => {
     const before = structuredClone(definition);
     renderPartition(definition, input, undefined, NOW);
     expect(definition).toEqual(before);
+  });
+});
+
+describe('limits', () => {
+  const limits = {
+    ...{ runtimeMs: 1000, bytesBilled: null, slotMs: null, costUsd: null, onLimit: 'wait' as const },
+    tempTables: [{ like: 'tmp_*_${partition}', project: null, dataset: null, dateColumn: 'day', maxDays: 7 }],
+  };
+  const fixed = (value: string) => ({ default: value, pattern: null, overridable: false });
+  const limited = (like?: string) =>
+    pipeline({
+      vars: { project_id: fixed('shop-dev'), dataset: fixed('shop') },
+      steps: [
+        step({
+          id: 'crm',
+          limits: { ...limits, tempTables: limits.tempTables.map((table) => ({ ...table, ...(like && { like }) })) },
+          afterFix: [work()],
+          cleanup: [work({ with: { run: ['rm', '${partition}'] } })],
+        }),
+      ],
+    });
+
+  it('hold for the step, its remedies and what follows a fix, and not for the cleanup', () => {
+    const [crm] = renderPartition(limited(), input, undefined, NOW).steps;
+    const tempTables = [
+      { like: 'tmp_*_2025-07-16', project: 'shop-dev', dataset: 'shop', dateColumn: 'day', maxDays: 7 },
+    ];
+    expect(crm!.limits).toEqual({ ...limits, tempTables });
+    expect(crm!.afterFix[0]!.limits).toEqual(crm!.limits);
+    expect(crm!.cleanup).toMatchObject([{ id: 'crm.cleanup.1', with: { run: ['rm', '2025-07-16'] } }]);
+    expect(crm!.cleanup![0]).not.toHaveProperty('limits');
+    const { run } = renderRemedyRun(limited(), input, 'crm', [remedy({ id: 'mend' })], {}, undefined, null);
+    expect(run[0]!.limits).toEqual(crm!.limits);
+  });
+
+  it('name no table that could close its backquotes', () => {
+    expect(() => renderPartition(limited('x` where true'), input, undefined, NOW)).toThrow(
+      new PartitionError('Step crm cannot run for 2025-07-16: limits.temp_tables.like is not usable: "x` where true".'),
+    );
   });
 });
 

@@ -3,6 +3,7 @@ import { PartitionError } from '../../../src/pipeline/errors.js';
 import { referenceProblem, substitute, type TemplateValues } from '../../../src/pipeline/template.js';
 
 const values: TemplateValues = {
+  pipeline: 'talbots~1a2b3c4d',
   isFirst: false,
   partition: { key: '2020-01-01..2020-01-30', start: '2020-01-01', end: '2020-01-30' },
   vars: { client: 'talbots', odd: '${partition} $& $1' },
@@ -79,6 +80,6 @@ describe('what has no value', () => {
   it('is said with what could stand there', () => {
     expect(referenceProblem('vars.x', {})).toBe('${vars.x} is not declared under vars; there are none');
     expect(referenceProblem('vars.x', { a: 1 })).toBe('${vars.x} is not declared under vars; there is a');
-    expect(referenceProblem('env.HOME', {})).toContain('expected partition, partition.start, partition.end');
+    expect(referenceProblem('env.HOME', {})).toContain('expected pipeline, partition, partition.start, partition.end');
   });
 });

@@ -44,6 +44,8 @@ def replace_day(project_id: str, location: str, dataset: str, day: date, scrubbe
         client_options={"api_endpoint": endpoint} if endpoint else None,
     )
     labels: dict[str, str] = json.loads(os.environ.get("DAYFILL_LABELS") or "{}")
+    most_bytes = os.environ.get("DAYFILL_MAXIMUM_BYTES_BILLED")
+    bound = {"maximum_bytes_billed": int(most_bytes)} if most_bytes else {}
     # The client's own patience is ten minutes; when nobody answers at all, whoever runs this should know sooner.
     client.create_dataset(dataset, exists_ok=True, retry=bigquery.DEFAULT_RETRY.with_timeout(30))
     columns = _ROW_COLUMNS | _REJECT_COLUMNS
@@ -54,7 +56,7 @@ def replace_day(project_id: str, location: str, dataset: str, day: date, scrubbe
         create or replace table `{arrivals}` ({_ddl(columns)})
         options (expiration_timestamp = timestamp_add(current_timestamp(), interval 1 day))
         """,
-        job_config=bigquery.QueryJobConfig(labels=labels),
+        job_config=bigquery.QueryJobConfig(labels=labels, **bound),
     )
     records = scrubbed.rows + scrubbed.rejects
     if records:
@@ -85,7 +87,11 @@ def replace_day(project_id: str, location: str, dataset: str, day: date, scrubbe
         commit transaction;
         drop table `{arrivals}`;
         """,
-        job_config=bigquery.QueryJobConfig(query_parameters=[bigquery.ScalarQueryParameter("partition", "DATE", day)], labels=labels),
+        job_config=bigquery.QueryJobConfig(
+            query_parameters=[bigquery.ScalarQueryParameter("partition", "DATE", day)],
+            labels=labels,
+            **bound,
+        ),
     )
 
 

@@ -25,6 +25,7 @@ def install() -> None:
     warnings.filterwarnings("ignore", message=r"sqlglot\[rs\] is deprecated")
     from . import (
         connections,
+        costs,
         error_messages,
         job_results,
         job_routes,
@@ -50,6 +51,7 @@ def install() -> None:
         scripts,
         job_results,
         job_routes,
+        costs,
         uploads,
         shutdown,
     ):

@@ -10,6 +10,7 @@
 | jobs.list | no paging, no times | `pageToken`, `minCreationTime`, `maxCreationTime`, `projection` |
 | jobs.getQueryResults of a failed or running job | 404 | its error; `jobComplete: false` |
 | jobs.cancel | does nothing | stops the job |
+| dry run | a SELECT is run, bytes are 0 | nothing is run, bytes are told |
 | a crash between a statement and its job's record | either | both or neither |
 """
 
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import bqemulator.api.routes.jobs as stock
+import bqemulator.jobs.executor as executor
 from bqemulator.catalog.models import JobMeta
 from bqemulator.domain.errors import DomainError, InvalidQueryError, NotFoundError, ResourceRef, resource_not_found
 from fastapi import APIRouter, Query, Request
@@ -35,7 +37,17 @@ _STATUS_OF_REASON = {
     "notImplemented": 501,
 }
 _WITH_ROWS = {None, "SELECT", "SCRIPT"}
-_QUERY_FIELDS = ("query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset", "connectionProperties")
+_QUERY_FIELDS = (
+    "query",
+    "useLegacySql",
+    "queryParameters",
+    "parameterMode",
+    "defaultDataset",
+    "connectionProperties",
+    "maximumBytesBilled",
+)
+_JOB_FIELDS = ("labels", "jobTimeoutMs")
+_ESTIMATED_WRITES = {"INSERT", "UPDATE", "DELETE", "MERGE", "CREATE_TABLE_AS_SELECT"}
 
 router = APIRouter(prefix="/bigquery/v2")
 
@@ -72,7 +84,16 @@ async def insert_job(project_id: str, request: Request, context: stock._Ctx, cal
     error = context.catalog.get_job(project_id, job_id).error_result
     if error:
         raise _JobFailed(error)
-    return stock.get_job(project_id, job_id, context)
+    return get_job(project_id, job_id, context)
+
+
+@router.get("/projects/{project_id}/jobs/{job_id}")
+def get_job(project_id: str, job_id: str, context: stock._Ctx) -> dict[str, Any]:
+    """A job, with what it has cost so far."""
+    job = context.catalog.get_job(project_id, job_id)
+    if job is None:
+        raise resource_not_found(ResourceRef("job", project_id, resource_id=job_id))
+    return stock._build_job_response(project_id, job_id, runner.as_seen(job), job.configuration)
 
 
 @router.post("/projects/{project_id}/queries")
@@ -90,8 +111,7 @@ async def query(project_id: str, request: Request, context: stock._Ctx, caller: 
     job_id = f"request_{body.get('requestId') or uuid4().hex}"
     if context.catalog.get_job(project_id, job_id) is None:
         configuration: dict[str, Any] = {"query": {name: body[name] for name in _QUERY_FIELDS if name in body}}
-        if "labels" in body:
-            configuration["labels"] = body["labels"]
+        configuration |= {name: body[name] for name in _JOB_FIELDS if name in body}
         _start(context, caller, project_id, job_id, configuration)
     timeout_ms = body.get("timeoutMs") or _DEFAULT_TIMEOUT_MS
     answer = await _results(context, project_id, job_id, timeout_ms, 0, body.get("maxResults") or _MAX_ROWS)
@@ -133,13 +153,13 @@ async def _results(
     else:
         answer = {
             "jobComplete": True,
-            "totalBytesProcessed": "0",
             "schema": {"fields": []},
             "rows": [],
             "totalRows": "0",
         }
     stock._attach_query_metadata(answer, job)
-    return {**answer, "kind": kind, "jobReference": reference}
+    processed = job.statistics.get("totalBytesProcessed", "0")
+    return {**answer, "kind": kind, "jobReference": reference, "totalBytesProcessed": processed}
 
 
 @router.get("/projects/{project_id}/jobs")
@@ -180,7 +200,7 @@ def list_jobs(
 
 
 def _list_item(job: JobMeta, *, full: bool) -> dict[str, Any]:
-    item = stock._build_job_response(job.project_id, job.job_id, job, job.configuration)
+    item = stock._build_job_response(job.project_id, job.job_id, runner.as_seen(job), job.configuration)
     item["state"] = job.state
     if job.error_result:
         item["errorResult"] = job.error_result
@@ -194,22 +214,34 @@ async def cancel_job(project_id: str, job_id: str, context: stock._Ctx) -> dict[
     """Stop a job and answer with its state, which can still be RUNNING."""
     runner.cancel(project_id, job_id)
     await runner.wait(project_id, job_id, _ANSWER_WITHIN_SECONDS)
-    return stock.cancel_job(project_id, job_id, context)
+    return {"kind": "bigquery#jobCancelResponse", "job": get_job(project_id, job_id, context)}
 
 
 def install() -> None:
-    """Keep whole configurations, and make a statement and its job's record one transaction."""
+    """Keep whole configurations and costs, and make a statement and its job's record one transaction."""
     handle_query = stock._handle_query_job
     execute = stock.execute_query_job
+    preview = stock._dry_run_response
 
     async def handle_query_keeping_configuration(
         project_id: str, job_id: str, configuration: dict[str, Any], **options: Any
     ) -> Any:
         result = await handle_query(project_id, job_id, configuration, **options)
         if isinstance(result, dict):
+            costs = runner.current().statistics()
+            result["statistics"] |= {**costs, "query": {**result["statistics"]["query"], **costs["query"]}}
             return result
         query = {**configuration["query"], **(result.configuration.get("query") or {})}
-        return result.model_copy(update={"configuration": {**configuration, "query": query}})
+        return runner.ended(result).model_copy(update={"configuration": {**configuration, "query": query}})
+
+    async def preview_with_estimate(
+        *, project_id: str, bq_sql: str, query_params: Any, ctx: Any, caller: Any, **options: Any
+    ) -> dict[str, Any]:
+        request = {"project_id": project_id, "bq_sql": bq_sql, "query_params": query_params}
+        answer = await preview(**request, ctx=ctx, caller=caller, **options)
+        if stock.classify_statement_type(bq_sql) in _ESTIMATED_WRITES:
+            await executor._run_single_sql(project_id, bq_sql, query_params, ctx, caller=caller)
+        return {**answer, "totalBytesProcessed": str(runner.current().bytes_processed)}
 
     async def execute_in_transaction(
         project_id: str, job_id: str, sql: str, parameters: Any, context: Any, **options: Any
@@ -223,4 +255,5 @@ def install() -> None:
             raise
 
     stock._handle_query_job = handle_query_keeping_configuration
+    stock._dry_run_response = preview_with_estimate
     stock.execute_query_job = execute_in_transaction

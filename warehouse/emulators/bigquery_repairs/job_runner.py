@@ -1,11 +1,12 @@
 """Run jobs one after another on a thread of their own, so that the server answers meanwhile.
 
 Stock runs a job inside the request that brings it and blocks every other request until it ends:
-no status, no cancel, no health check during a long query.
+no status, no cancel, no time-out, no health check during a long query. Bytes and slots are absent.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from bqemulator.jobs.error_mapper import translate_runtime_error
 
 from .connections import fresh_connection
 
-CANCELLED = {"reason": "stopped", "message": "Job execution was cancelled: User requested cancellation"}
+_CANCELLED = "Job execution was cancelled: User requested cancellation"
 _JOB_TYPES = ("query", "load", "extract", "copy")
 _INTERRUPT_EVERY_SECONDS = 0.05
 
@@ -28,14 +29,32 @@ Work = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclass
-class _Job:
+class Job:
+    """A job that is queued or running; `costs` keeps its bytes."""
+
+    context: AppContext
     project_id: str
     job_id: str
+    dry: bool = False
+    maximum_bytes_billed: int | None = None
+    bytes_processed: int = 0
+    bytes_billed: int = 0
     connection: duckdb.DuckDBPyConnection | None = None
     in_transaction: bool = False
-    cancelled: bool = False
+    stopped: str | None = None
+    """Why it is to end early, in BigQuery's words."""
+    cpu_seconds_before: float | None = None
     interrupting: threading.Lock = field(default_factory=threading.Lock)
     done: "Future[None]" = field(default_factory=Future)
+
+    def statistics(self) -> dict[str, Any]:
+        """What it cost so far, as in a job's `statistics` and their `query`."""
+        before = self.cpu_seconds_before
+        # One job runs at a time, so what this process works is its work; a slot is a core.
+        slot_ms = 0 if before is None or self.dry else max(1, round((time.process_time() - before) * 1000))
+        processed = {"totalBytesProcessed": str(self.bytes_processed), "totalSlotMs": str(slot_ms)}
+        billed = {"totalBytesBilled": str(0 if self.dry else self.bytes_billed)}
+        return {**processed, "query": {**processed, **billed}}
 
 
 class JobRunner:
@@ -43,8 +62,8 @@ class JobRunner:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job")
-        self._jobs: dict[tuple[str, str], _Job] = {}
-        self._current: _Job | None = None
+        self._jobs: dict[tuple[str, str], Job] = {}
+        self._of_thread = threading.local()
 
     def start(
         self, context: AppContext, project_id: str, job_id: str, configuration: dict[str, Any], work: Work
@@ -56,15 +75,24 @@ class JobRunner:
         if context.catalog.get_job(project_id, job_id) is not None:
             raise AlreadyExistsError(f"Already Exists: Job {project_id}:US.{job_id}")
         # In memory only: after a crash a job that had not ended is unknown, and did nothing unless it was a script.
-        context.catalog._cache.upsert_job(_record(context, project_id, job_id, configuration, "RUNNING", None))
-        job = self._jobs[project_id, job_id] = _Job(project_id, job_id)
-        job.done = self._pool.submit(self._run, context, job, configuration, work)
+        context.catalog._cache.upsert_job(_record(context, project_id, job_id, configuration))
+        limit = configuration.get("query", {}).get("maximumBytesBilled")
+        job = Job(context, project_id, job_id, maximum_bytes_billed=None if limit is None else int(limit))
+        self._jobs[project_id, job_id] = job
+        timeout_ms = int(configuration.get("jobTimeoutMs") or 0)
+        job.done = self._pool.submit(self._run, job, configuration, work)
+        if timeout_ms > 0:
+            reason = f"Job execution was cancelled: Job timed out after {timeout_ms / 1000:g}s"
+            timer = threading.Timer(timeout_ms / 1000, self._stop, (job, reason))
+            timer.daemon = True
+            timer.start()
+            job.done.add_done_callback(lambda _: timer.cancel())
 
     async def dry_run(self, context: AppContext, project_id: str, job_id: str, work: Work) -> dict[str, Any]:
         """Run `work` in its turn and forget the job."""
-        job = _Job(project_id, job_id)
+        job = Job(context, project_id, job_id, dry=True)
         try:
-            return await asyncio.wrap_future(self._pool.submit(self._work, context, job, work))
+            return await asyncio.wrap_future(self._pool.submit(self._work, job, work))
         finally:
             context.catalog.delete_job(project_id, job_id, not_found_ok=True)
 
@@ -77,8 +105,12 @@ class JobRunner:
     def cancel(self, project_id: str, job_id: str) -> None:
         """Stop a job that is queued or running; one that ended stays as it is."""
         job = self._jobs.get((project_id, job_id))
-        if job is not None and not job.cancelled:
-            job.cancelled = True
+        if job is not None:
+            self._stop(job, _CANCELLED)
+
+    def _stop(self, job: Job, reason: str) -> None:
+        if job.stopped is None:
+            job.stopped = reason
             threading.Thread(target=_interrupt, args=(job,), daemon=True).start()
 
     def stop(self) -> None:
@@ -87,14 +119,19 @@ class JobRunner:
             self.cancel(project_id, job_id)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def check_cancelled(self) -> None:
-        """Raise if the job that calls this, on its own thread, was cancelled."""
-        if self._current is not None and self._current.cancelled:
-            raise InvalidQueryError(CANCELLED["message"])
+    def current(self) -> Job | None:
+        """The job that this thread runs."""
+        return getattr(self._of_thread, "job", None)
+
+    def check_stopped(self) -> None:
+        """Raise if the job that calls this, on its own thread, is to end early."""
+        job = self.current()
+        if job is not None and job.stopped:
+            raise InvalidQueryError(job.stopped)
 
     def begin_transaction(self, context: AppContext) -> bool:
         """On a job's thread: make its statement and its record one transaction. False if it is in one already."""
-        job = self._current
+        job = self.current()
         if job is None or job.in_transaction:
             return False
         context.engine.execute("BEGIN TRANSACTION")
@@ -103,28 +140,45 @@ class JobRunner:
 
     def roll_back(self, context: AppContext) -> None:
         """On a job's thread: undo what `begin_transaction` began."""
-        self._current.in_transaction = False
+        self.current().in_transaction = False
         context.engine.execute("ROLLBACK")
 
-    def _run(self, context: AppContext, job: _Job, configuration: dict[str, Any], work: Work) -> None:
+    def as_seen(self, record: JobMeta) -> JobMeta:
+        """A job's record with what it has cost so far, where it has not ended."""
+        job = self._jobs.get((record.project_id, record.job_id))
+        return record if job is None or record.state == "DONE" else with_statistics(record, job)
+
+    def ended(self, record: JobMeta) -> JobMeta:
+        """On a job's thread: the record of its end, with its cost and since when it was queued and ran."""
+        job = self.current()
+        began = job.context.catalog.get_job(job.project_id, job.job_id)
+        times = {"creation_time": began.creation_time, "start_time": began.start_time}
+        return with_statistics(record, job).model_copy(update=times)
+
+    def _run(self, job: Job, configuration: dict[str, Any], work: Work) -> None:
+        catalog = job.context.catalog
         try:
-            self._work(context, job, work)
+            self._work(job, work)
         except BaseException as error:
             refusal = error if isinstance(error, DomainError) else translate_runtime_error(error)
             result = {"reason": refusal.bq_reason, "message": refusal.message}
-            context.catalog.upsert_job(_record(context, job.project_id, job.job_id, configuration, "DONE", result))
+            end = {"state": "DONE", "error_result": result, "end_time": job.context.clock.now()}
+            catalog.upsert_job(with_statistics(catalog.get_job(job.project_id, job.job_id), job).model_copy(update=end))
         finally:
-            record = context.catalog.get_job(job.project_id, job.job_id)
-            if job.cancelled and record.error_result:
-                context.catalog.upsert_job(record.model_copy(update={"error_result": CANCELLED}))
+            record = catalog.get_job(job.project_id, job.job_id)
+            if job.stopped and record.error_result:
+                error_result = {"reason": "stopped", "message": job.stopped}
+                catalog.upsert_job(record.model_copy(update={"error_result": error_result}))
             del self._jobs[job.project_id, job.job_id]
 
-    def _work(self, context: AppContext, job: _Job, work: Work) -> dict[str, Any]:
-        with fresh_connection(context.engine) as connection:
-            self._current = job
+    def _work(self, job: Job, work: Work) -> dict[str, Any]:
+        with fresh_connection(job.context.engine) as connection:
+            self._of_thread.job = job
             try:
-                self.check_cancelled()
+                self.check_stopped()
                 job.connection = connection
+                job.cpu_seconds_before = time.process_time()
+                _mark_running(job)
                 response = asyncio.run(work())
                 if job.in_transaction:
                     connection.commit()
@@ -132,10 +186,24 @@ class JobRunner:
             finally:
                 with job.interrupting:
                     job.connection = None
-                self._current = None
+                self._of_thread.job = None
 
 
-def _interrupt(job: _Job) -> None:
+def with_statistics(record: JobMeta, job: Job) -> JobMeta:
+    """A job's record with what it has cost."""
+    costs = job.statistics()
+    query = {**record.statistics.get("query", {}), **costs["query"]}
+    return record.model_copy(update={"statistics": {**record.statistics, **costs, "query": query}})
+
+
+def _mark_running(job: Job) -> None:
+    record = job.context.catalog.get_job(job.project_id, job.job_id)
+    if record is not None:  # a dry run has none
+        running = {"state": "RUNNING", "start_time": job.context.clock.now()}
+        job.context.catalog._cache.upsert_job(record.model_copy(update=running))
+
+
+def _interrupt(job: Job) -> None:
     """Interrupt again and again: one interrupt is lost when it falls between two statements."""
     while not job.done.done():
         with job.interrupting:
@@ -144,14 +212,8 @@ def _interrupt(job: _Job) -> None:
         threading.Event().wait(_INTERRUPT_EVERY_SECONDS)
 
 
-def _record(
-    context: AppContext,
-    project_id: str,
-    job_id: str,
-    configuration: dict[str, Any],
-    state: str,
-    error: dict[str, Any] | None,
-) -> JobMeta:
+def _record(context: AppContext, project_id: str, job_id: str, configuration: dict[str, Any]) -> JobMeta:
+    """A job that waits for its turn."""
     now = context.clock.now()
     job_type = next((name.upper() for name in _JOB_TYPES if name in configuration), None)
     if job_type is None:
@@ -160,12 +222,9 @@ def _record(
         project_id=project_id,
         job_id=job_id,
         job_type=job_type,
-        state=state,
+        state="PENDING",
         configuration=configuration,
-        error_result=error,
         creation_time=now,
-        start_time=now,
-        end_time=now if state == "DONE" else None,
         etag=job_routes.generate_etag(project_id, job_id, str(now)),
     )
 

@@ -26,7 +26,8 @@ def _remembered(sql: str, read: str | None, into: type[sqlglot.Expr] | None = No
 
 
 def _copied(sql: str, read: Any = None, into: Any = None, **options: Any) -> sqlglot.Expr:
-    if options or not isinstance(read, str | None) or not isinstance(into, type | None):
+    # DuckDB's SQL is written by one step and read by the next: a copy for later would cost as much as parsing it again.
+    if options or read == "duckdb" or not isinstance(read, str | None) or not isinstance(into, type | None):
         return _parse_one(sql, read=read, into=into, **options)
     tree = _remembered(sql, read, into)
     # Without a dialect it is one of sqlglot's own templates, which it copies where it fills them in.
@@ -41,6 +42,11 @@ def _classified(sql: str) -> sqlglot.Expr | None:
         return None
 
 
+def _is_dml(sql: str) -> bool:
+    tree = _classified(sql)
+    return tree is not None and executor._is_dml(tree)
+
+
 def install() -> None:
     """Replace sqlglot's `parse_one`, for those who only look by one that does not copy."""
     sqlglot.parse_one = _copied
@@ -48,4 +54,15 @@ def install() -> None:
     for module in (ddl_sync, ddl_result, routine_ddl, catalog_schema):
         module.sqlglot = looking
     executor._parse_for_classification = _classified
+    reject, capture = executor._reject_dml_on_immutable, executor._capture_dml_snapshots
+
+    def reject_dml(project_id: str, sql: str, context: Any) -> None:
+        if _is_dml(sql):
+            reject(project_id, sql, context)
+
+    async def capture_dml(project_id: str, sql: str, context: Any) -> None:
+        if _is_dml(sql):
+            await capture(project_id, sql, context)
+
+    executor._reject_dml_on_immutable, executor._capture_dml_snapshots = reject_dml, capture_dml
     interpreter._is_row_producing = lambda sql: isinstance(_classified(sql), sqlglot.exp.Query)

@@ -68,7 +68,7 @@ class _Interpreter(ScriptInterpreter):
         return ScriptResult(final_table=self._final_table, statements_executed=self._statements_executed)
 
     async def _exec_statement(self, statement: Statement) -> None:
-        runner.check_cancelled()
+        runner.check_stopped()
         await super()._exec_statement(statement)
 
     async def _exec_sql_stmt(self, statement: SqlStmt) -> None:

@@ -25,6 +25,7 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
 _WORTH_PARSING = re.compile(r"\b(NUMERIC|DECIMAL|IGNORE\s+NULLS|WEEK\s*\(|ISOWEEK|CREATE\s|UPDATE\s)", re.IGNORECASE)
+_CREATES = re.compile(r"\bCREATE\s", re.IGNORECASE)
 # Words that DuckDB reserves, BigQuery does not, and sqlglot does not know to quote.
 _RESERVED_BY_DUCKDB = (
     "anti asof at authorization binary check collation concurrently describe freeze isnull lambda overlaps pivot "
@@ -154,7 +155,12 @@ def _bind_named(sql: str, query_parameters: list[dict[str, Any]]) -> tuple[str, 
 def install() -> None:
     """Run `_prepare` before stock's first rewriter, and replace the transpiler and the parameter binder."""
     stock_first_rewriter = translator.rewrite_create_table_schema_ctas
-    translator.rewrite_create_table_schema_ctas = lambda sql: stock_first_rewriter(_prepare(sql))
+
+    def prepare_first(sql: str) -> str:
+        prepared = _prepare(sql)
+        return stock_first_rewriter(prepared) if _CREATES.search(prepared) else prepared
+
+    translator.rewrite_create_table_schema_ctas = prepare_first
     translator.sqlglot = SimpleNamespace(**{**vars(sqlglot), "transpile": _transpile})
     parameters._bind_named = _bind_named
     ddl_sync._ddl_partition_field = _partition_field
