@@ -1,9 +1,7 @@
 import { Command } from 'commander';
-import { UsageError } from '../client/errors.js';
 import { checkKnown } from '../client/pipelines.js';
 import type { LedgerRow } from '../contracts/ledger.js';
-import { isDate } from '../pipeline/scalars.js';
-import { printJson, withDayfill } from './options.js';
+import { checkDays, printJson, withDayfill } from './options.js';
 
 /** `dayfill ledger`: every row, oldest first within a partition. */
 export function ledgerCommand(): Command {
@@ -28,16 +26,6 @@ export function ledgerCommand(): Command {
         },
       ),
     );
-}
-
-/** Any days will do, so that rows from before a change of the calendar can be seen. */
-function checkDays({ from, to }: { from?: string; to?: string }): void {
-  for (const day of [from, to]) {
-    if (day !== undefined && !isDate(day))
-      throw new UsageError(`${JSON.stringify(day)} is not a date; expected one such as 2025-07-16.`);
-  }
-  if (from !== undefined && to !== undefined && from > to)
-    throw new UsageError(`from ${from} is after to ${to}; swap them.`);
 }
 
 function line({ recordedAt, partition, status, steps, decisions }: LedgerRow): string {

@@ -9,7 +9,9 @@ import { StackError } from '../stack/errors.js';
 import { addCommand } from './add.js';
 import { cancelCommand } from './cancel.js';
 import { compileModelsCommand } from './compile-models.js';
+import { costCommand } from './cost.js';
 import { doctorCommand } from './doctor.js';
+import { jobsCommand } from './jobs.js';
 import { ledgerCommand } from './ledger.js';
 import { markCommand } from './mark.js';
 import { mcpCommand } from './mcp.js';
@@ -59,6 +61,8 @@ Examples:
     resumeCommand(),
     cancelCommand(),
     ledgerCommand(),
+    jobsCommand(),
+    costCommand(),
     validateCommand(),
     doctorCommand(),
     stackCommand(),

@@ -7,6 +7,7 @@ import { openPipelines, type PipelineFiles } from '../client/pipelines.js';
 import { loadConfig } from '../config.js';
 import type { AddInput } from '../contracts/backfill.js';
 import type { Vars } from '../contracts/ids.js';
+import { isDate } from '../pipeline/scalars.js';
 
 /** `2025-07-18,2025-07-20` */
 export function keyList(text: string): string[] {
@@ -61,6 +62,16 @@ export function selection(options: Selection): AddInput {
   if (partitions !== undefined && from === undefined && to === undefined) return { partitions };
   if (partitions === undefined && from !== undefined && to !== undefined) return { from, to };
   throw new UsageError('Say which partitions: --from and --to, or --partitions, or --missing, or --stale.');
+}
+
+/** Any days will do, so that rows from before a change of the calendar can be seen. */
+export function checkDays({ from, to }: { from?: string; to?: string }): void {
+  for (const day of [from, to]) {
+    if (day !== undefined && !isDate(day))
+      throw new UsageError(`${JSON.stringify(day)} is not a date; expected one such as 2025-07-16.`);
+  }
+  if (from !== undefined && to !== undefined && from > to)
+    throw new UsageError(`from ${from} is after to ${to}; swap them.`);
 }
 
 /**

@@ -4,7 +4,7 @@ import { PROJECT_ID, variantName } from '../contracts/ids.js';
 import type { StepLimits } from '../contracts/limits.js';
 import type { PartitionInput, RemedyPlan, RenderedPartition, RenderedStep } from '../contracts/partition.js';
 import { FIX_KIND, type Json } from '../contracts/step.js';
-import { boundsOf, previousPartition } from './calendar.js';
+import { boundsOf, firstPartition, previousPartition } from './calendar.js';
 import type { LimitsDefinition, PipelineDefinition, Remedy, StepDefinition, Work } from './definition.js';
 import { PartitionError } from './errors.js';
 import { type StepWith, stepKinds } from './step-kinds.js';
@@ -71,6 +71,29 @@ export function renderFreshness(
     location: location ?? vars.location ?? null,
     dataset: dataset ?? vars.dataset ?? null,
   };
+}
+
+/**
+ * The projects in which a pipeline's steps run BigQuery jobs, as far as its file tells: the var `project_id`, and those
+ * that steps name.
+ */
+export function renderProjects(definition: PipelineDefinition): string[] {
+  const values = templateValues(
+    definition,
+    { pipeline: definition.name, partition: firstPartition(definition) },
+    undefined,
+  );
+  const works = definition.steps.flatMap((step) => [
+    step,
+    ...step.afterFix,
+    ...step.cleanup,
+    ...step.remedies.flatMap((remedy) => remedy.run),
+  ]);
+  const named = works.flatMap(({ uses, with: { project } }) =>
+    uses === 'bigquery/query' && typeof project === 'string' ? [project] : [],
+  );
+  const projects = substitute([values.vars.project_id ?? [], named].flat(), values) as string[];
+  return [...new Set(projects)];
 }
 
 /**

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { BigQuery, Job } from '@google-cloud/bigquery';
+import type { BigQuery, GetJobsOptions, Job } from '@google-cloud/bigquery';
 import { addKnown } from '../contracts/amounts.js';
 import type { Usage } from '../contracts/limits.js';
 
@@ -57,8 +57,9 @@ export class JobMeter {
 type JobUsage = Pick<Usage, 'bytesBilled' | 'slotMs'>;
 
 /** The part of a job's resource that says what it took. Numbers are text. */
-interface JobStatistics {
+export interface JobStatistics {
   creationTime?: string;
+  endTime?: string;
   totalBytesProcessed?: string;
   totalSlotMs?: string;
   query?: { totalBytesBilled?: string; totalBytesProcessed?: string };
@@ -84,6 +85,32 @@ function total(jobs: JobUsage[]): JobUsage {
     bytesBilled: jobs.map((job) => job.bytesBilled).reduce(addKnown, null),
     slotMs: jobs.map((job) => job.slotMs).reduce(addKnown, null),
   };
+}
+
+/**
+ * The jobs with some labels, latest first, whoever started them: those that are queued or running, and with `since` those
+ * that were made since then.
+ */
+export async function labelledJobs(
+  bigquery: BigQuery,
+  labels: Record<string, string>,
+  { since }: { since: Date | null },
+): Promise<Job[]> {
+  const options: GetJobsOptions = { projection: 'full', allUsers: true };
+  if (since === null) options.stateFilter = ['pending', 'running'];
+  else options.minCreationTime = `${since.getTime()}`;
+  const [jobs] = await bigquery.getJobs(options);
+  return jobs.filter((job) => carries(job.metadata.configuration?.labels, labels));
+}
+
+/** Cancels jobs and waits until they have ended, each in its own way. Their `metadata` tells how. */
+export async function cancelJobs(jobs: Job[]): Promise<void> {
+  await Promise.all(
+    jobs.map(async (job) => {
+      await job.cancel();
+      while ((await job.getMetadata())[0].status.state !== 'DONE') await setTimeout(POLL_MS);
+    }),
+  );
 }
 
 async function runningJobs(bigquery: BigQuery, labels: Record<string, string>): Promise<Job[]> {
