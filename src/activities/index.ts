@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Adviser } from '../advisers/adviser.js';
 import type {
+  CatchUpActivities,
   FixActivities,
   LedgerActivities,
   NoticeActivities,
@@ -18,9 +19,11 @@ import { awaitWorkflowActivity } from './await-workflow.js';
 import { beating } from './beating.js';
 import { bigQueryFix } from './bigquery-fix.js';
 import { bigQueryQuery } from './bigquery-query.js';
+import { catchUpActivities } from './catch-up.js';
 import { command } from './command.js';
 import { dagsterJob } from './dagster-job.js';
 import { dbtBuild } from './dbt-build.js';
+import { digestActivity } from './digest.js';
 import { fixActivities } from './fixes.js';
 import { noticeActivities } from './notify.js';
 import { planningActivities } from './planning.js';
@@ -42,9 +45,17 @@ export interface ActivityDeps extends StepDeps {
 /** Every activity, under the name that workflows and the Web UI use. */
 export function createActivities(
   deps: ActivityDeps,
-): StepActivities & PlanningActivities & FixActivities & LedgerActivities & NoticeActivities & WorkflowActivities {
+): StepActivities &
+  PlanningActivities &
+  CatchUpActivities &
+  FixActivities &
+  LedgerActivities &
+  NoticeActivities &
+  WorkflowActivities {
   const { prepareFix, findCanary } = fixActivities(deps);
   const { plan, planMore, ...loading } = planningActivities(deps);
+  const { nightOf, findDue, addToBackfill } = catchUpActivities(deps);
+  const { gatherDigest } = digestActivity(deps);
   return {
     'dagster/job': dagsterJob(deps),
     'dbt/build': dbtBuild(deps),
@@ -56,6 +67,10 @@ export function createActivities(
     plan: beating(plan),
     planMore: beating(planMore),
     ...loading,
+    nightOf,
+    findDue: beating(findDue),
+    addToBackfill: beating(addToBackfill),
+    gatherDigest: beating(gatherDigest),
     prepareFix: beating(prepareFix),
     findCanary: beating(findCanary),
     ...adviceActivities(deps),

@@ -1,21 +1,20 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import type { Client } from '@temporalio/client';
 import type { PlanningActivities } from '../contracts/activities.js';
 import type { BackfillInput, Plan } from '../contracts/backfill.js';
-import type { FreshnessQuery, SourceChanges } from '../contracts/freshness.js';
 import { variantName } from '../contracts/ids.js';
 import type { LedgerRow } from '../contracts/ledger.js';
-import { BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
+import type { PartitionInput } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
 import { boundsOf, previousPartition, spanOf } from '../pipeline/calendar.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
-import { PartitionError, PipelineError } from '../pipeline/errors.js';
 import { matchRemedies } from '../pipeline/match.js';
 import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
-import { needsPreviousState, renderFreshness, renderPartition, renderRemedyRun } from '../pipeline/render.js';
+import { needsPreviousState, renderPartition, renderRemedyRun } from '../pipeline/render.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
-import { FreshnessError, sourceChanges } from '../warehouse/freshness.js';
 import type { Ledger } from '../warehouse/ledger.js';
+import { refusingBadInput } from './bad-input.js';
+import { openStatus } from './open-workflows.js';
+import { changesOf } from './source-changes.js';
 
 export interface PlanningDeps {
   /** Reads and checks a pipeline file as it is now. */
@@ -34,14 +33,13 @@ export function planningActivities({ loadPipeline, ledger, client, clients }: Pl
     const span = spanOf(asked)!;
     const latest = await ledger.latest(pipeline, span.start, span.end);
     await Promise.all([...latest.values()].filter(({ status }) => status === 'waiting').map(correctIfGone));
-    const changes =
-      input.stale === true ? await changesOf(clients, renderFreshness(definition, input.vars), span) : undefined;
+    const changes = input.stale === true ? await changesOf(clients, definition, input.vars, span) : undefined;
     return { ...planPartitions(definition, input, latest, changes), pipeline };
   }
 
   /** A row that says `waiting` for a workflow that is gone (terminated) would be believed for ever. */
   async function correctIfGone(row: LedgerRow): Promise<void> {
-    if (await isRunning(client, row.workflowId, row.runId)) return;
+    if ((await openStatus(client, row.workflowId, row.runId)) !== null) return;
     row.status = 'failed';
     await ledger.append({ ...row, sequence: row.sequence + 1, recordedAt: new Date().toISOString() });
   }
@@ -91,35 +89,4 @@ export function planningActivities({ loadPipeline, ledger, client, clients }: Pl
         return renderRemedyRun(definition, input, step, remedies, used, state, failure.evidence);
       }, 'pipeline'),
   };
-}
-
-/** When the source of each day last changed; empty where the pipeline has no `freshness:`. */
-export async function changesOf(
-  clients: BigQueryClients,
-  query: FreshnessQuery | null,
-  span: { start: string; end: string },
-): Promise<SourceChanges> {
-  return query === null ? new Map() : sourceChanges(clients(query.project), query, span);
-}
-
-/** Whether a run of a workflow is still open. */
-async function isRunning(client: Client, workflowId: string, runId: string): Promise<boolean> {
-  try {
-    return (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
-}
-
-/** Input that does not fit fails at once with its sentence; anything else (an outage) is tried again. */
-async function refusingBadInput<T>(work: () => Promise<T>, pipelineProblemType = BAD_INPUT): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof PartitionError || error instanceof FreshnessError)
-      throw ApplicationFailure.nonRetryable(error.message, BAD_INPUT);
-    if (error instanceof PipelineError) throw ApplicationFailure.nonRetryable(error.message, pipelineProblemType);
-    throw error;
-  }
 }

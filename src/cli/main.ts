@@ -15,13 +15,13 @@ import { jobsCommand } from './jobs.js';
 import { ledgerCommand } from './ledger.js';
 import { markCommand } from './mark.js';
 import { mcpCommand } from './mcp.js';
-import { notYetCommands } from './not-yet.js';
 import { pauseCommand, resumeCommand } from './pause.js';
 import { qualityCommand } from './quality.js';
 import { rehearseCommand } from './rehearse.js';
 import { remedyCommand } from './remedy.js';
 import { resolveCommand } from './resolve.js';
 import { runCommand } from './run.js';
+import { scheduleCommand } from './schedule.js';
 import { serveCommand } from './serve.js';
 import { showCommand } from './show.js';
 import { stackCommand } from './stack.js';
@@ -60,6 +60,7 @@ Examples:
     pauseCommand(),
     resumeCommand(),
     cancelCommand(),
+    scheduleCommand(),
     ledgerCommand(),
     jobsCommand(),
     costCommand(),
@@ -71,7 +72,6 @@ Examples:
     compileModelsCommand(),
     serveCommand(),
     qualityCommand(),
-    ...notYetCommands(),
   ];
   for (const command of commands) root.addCommand(command);
   return withExitOverride(root);

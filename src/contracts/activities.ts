@@ -1,4 +1,5 @@
 import type { AddInput, BackfillInput, Plan } from './backfill.js';
+import type { DigestFindings, DigestInput, Night } from './catch-up.js';
 import type { AlikeInput, StandingDecision } from './decision.js';
 import type { Failure, StepFailure } from './failure.js';
 import type { Proposal, ProposalInput } from './fix.js';
@@ -50,6 +51,20 @@ export interface FixActivities {
   rehearseProposal(input: PartitionInput, failure: Failure, proposal: ProposalInput): Promise<Proposal>;
   /** The decision that healed a partition of the fingerprint; fails with `BadInput` and one sentence when none did. */
   findCanary(input: Pick<PartitionInput, 'pipeline' | 'vars'>, alike: AlikeInput): Promise<StandingDecision>;
+}
+/** What the nightly catch-up and its digest ask. */
+export interface CatchUpActivities {
+  /** What the time of a night means in a time zone; fails with `BadInput` when there is no such zone. */
+  nightOf(scheduledAt: string, timezone: string, notifyAt: string): Promise<Night>;
+  /**
+   * Partitions of the last days that are missing or stale, those under way left out.
+   * @param today ISO date; the partitions before it are over.
+   */
+  findDue(pipeline: string, today: string, lookbackDays: number): Promise<{ missing: string[]; stale: string[] }>;
+  /** Adds partitions to the running backfill, or starts one with them; does not wait until they are taken in. */
+  addToBackfill(pipeline: string, partitions: string[]): Promise<void>;
+  /** How the pipeline stands this morning; null when nobody is to be told. */
+  gatherDigest(input: DigestInput): Promise<DigestFindings | null>;
 }
 export interface NoticeActivities {
   /** Tells every target of the pipeline's `notify:`, those that have it already excepted; fails when one did not take it. */

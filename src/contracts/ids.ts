@@ -40,8 +40,18 @@ export function lockId(lock: string): string {
   return `lock/${lock}`;
 }
 
+/** Id of the schedule of a pipeline's nights; Temporal adds the time to the ids of the workflows that it starts. */
+export function catchUpId(pipeline: string): string {
+  return `catch-up/${pipeline}`;
+}
+
+/** Workflow id of the digest of a morning. @param day ISO date */
+export function digestId(pipeline: string, day: string): string {
+  return `digest/${pipeline}/${day}`;
+}
+
 /** Names a pipeline cannot have, because ids of that shape mean something else. */
-export const RESERVED_PIPELINE_NAMES: readonly string[] = ['backfill', 'catch-up', 'lock', 'notification'];
+export const RESERVED_PIPELINE_NAMES: readonly string[] = ['backfill', 'catch-up', 'digest', 'lock', 'notification'];
 
 /** Key of one piece of step work: `<variant>/<partition>/<step>`, or `….<remedy>.<n>` inside a remedy. */
 export function stepKey(pipeline: string, partition: string, step: string, vars?: Vars): string {

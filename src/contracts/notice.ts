@@ -1,8 +1,9 @@
+import type { Digest } from './catch-up.js';
 import type { FailureKind } from './failure.js';
 import type { PartitionStatus } from './status.js';
 
 /** When people are told. */
-export const NOTICE_EVENTS = ['waiting', 'reminder', 'fixed', 'finished', 'limit'] as const;
+export const NOTICE_EVENTS = ['waiting', 'reminder', 'fixed', 'finished', 'limit', 'digest'] as const;
 export type NoticeEvent = (typeof NOTICE_EVENTS)[number];
 
 /** A partition that a notice is about. */
@@ -47,4 +48,6 @@ export interface Notice {
     /** Dollars that its partitions took; null when none told. */
     costUsd?: number | null;
   } | null;
+  /** What the morning tells; only for `digest`. */
+  digest?: Digest;
 }

@@ -6,6 +6,9 @@ export const DAYFILL_PARTITION = defineSearchAttributeKey('DayfillPartition', 'K
 export const DAYFILL_STATUS = defineSearchAttributeKey('DayfillStatus', 'KEYWORD');
 export const DAYFILL_STEP = defineSearchAttributeKey('DayfillStep', 'KEYWORD');
 
+/** Temporal's own: the time for which a schedule started a workflow, however late it did. */
+export const SCHEDULED_START_TIME = defineSearchAttributeKey('TemporalScheduledStartTime', 'DATETIME');
+
 /** Names that a namespace must have before a worker may start. */
 export const SEARCH_ATTRIBUTE_NAMES: readonly string[] = [
   DAYFILL_PIPELINE.name,

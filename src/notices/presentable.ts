@@ -8,11 +8,12 @@ const MOST_TESTS = 10;
 
 /** A notice as it may leave the house: personal data and secrets masked, texts of sensible length, no hidden characters. */
 export function presentable(notice: Notice): Notice {
-  const { partitions, backfill } = notice;
+  const { partitions, backfill, digest } = notice;
   return {
     ...notice,
     partitions: partitions.map(presentablePartition),
     backfill: backfill && { ...backfill, message: shown(backfill.message) },
+    ...(digest && { digest: { ...digest, problem: digest.problem && shown(digest.problem) } }),
   };
 }
 

@@ -20,6 +20,7 @@ export function noticeText(notice: Notice): NoticeText {
   const { event, pipeline, partitions } = notice;
   if (event === 'finished') return finishedText(notice);
   if (event === 'limit') return limitText(notice);
+  if (event === 'digest') return digestText(notice);
   if (event === 'fixed') {
     return {
       title: `${pipeline}: ${subject(partitions, 'is', 'are')} fixed`,
@@ -62,8 +63,7 @@ function limitText({ pipeline, partitions, backfill }: Notice): NoticeText {
 /** One digest of a whole backfill. */
 function finishedText({ pipeline, partitions, backfill }: Notice): NoticeText {
   const { state, message, total, counts, costUsd = null } = backfill!;
-  const counted = PARTITION_STATUSES.filter((status) => (counts[status] ?? 0) > 0);
-  const summary = counted.map((status) => `${counts[status]} ${status}`).join(', ') || 'nothing ran';
+  const summary = countsText(counts).join(', ') || 'nothing ran';
   const of = (status: NoticePartition['status']) => partitions.filter((one) => one.status === status);
   const skipped = of('skipped');
   // One that parked days "succeeded" for Temporal, not for who reads this.
@@ -82,6 +82,45 @@ function finishedText({ pipeline, partitions, backfill }: Notice): NoticeText {
       ...waitingText(pipeline, of('waiting')),
     ],
   };
+}
+
+/** What the morning tells of a pipeline with catch-up. */
+function digestText({ pipeline, partitions, digest }: Notice): NoticeText {
+  const { since, counts, succeeded, behind, paused, missing, costUsd, problem } = digest!;
+  const held = behind === null ? 0 : behind.partitions.length;
+  const summary = [
+    ...countsText(held === 0 ? counts : { ...counts, pending: (counts.pending ?? 0) - held }),
+    ...(behind === null ? [] : [`${held} behind ${behind.partition}`]),
+    ...(missing.length === 0 ? [] : [`${missing.length} missing`]),
+  ].join(', ');
+  const cost = costUsd === null ? '' : ` Cost: ${dollarsText(costUsd)}.`;
+  const of = (status: NoticePartition['status']) => partitions.filter((one) => one.status === status);
+  const line = (text: string, named: readonly string[]) =>
+    named.length === 0 ? [] : [{ text: `${text}: ${keys(named.map((partition) => ({ partition })))}.` }];
+  return {
+    title: `${pipeline}: ${summary || 'catch-up failed'}`,
+    body: [
+      { text: `Since ${since.slice(0, 16).replace('T', ' ')} UTC: ${summary || 'nothing ended'}.${cost}` },
+      ...(problem === null ? [] : [{ text: `What is missing could not be found out: ${problem}` }]),
+      ...line('Succeeded', succeeded),
+      ...together(groupsBy(of('fixed'), cureOf), cureText),
+      ...together(groupsBy(of('failed'), failureOf), (group) => `Failed: ${troubleText(group)}`),
+      ...line(
+        'Skipped',
+        of('skipped').map(({ partition }) => partition),
+      ),
+      ...(behind === null ? [] : line(`Behind ${behind.partition}`, behind.partitions)),
+      ...(paused ? [{ text: 'The backfill is paused; it goes on with:' }, { code: `dayfill resume ${pipeline}` }] : []),
+      ...line('Missing, in no backfill yet', missing),
+      ...(missing.length === 0 ? [] : [{ code: `dayfill run ${pipeline} --missing` }]),
+      ...waitingText(pipeline, of('waiting')),
+    ],
+  };
+}
+
+function countsText(counts: Partial<Record<NoticePartition['status'], number>>): string[] {
+  const counted = PARTITION_STATUSES.filter((status) => (counts[status] ?? 0) > 0);
+  return counted.map((status) => `${counts[status]} ${status}`);
 }
 
 /** One paragraph of them all. */
@@ -179,7 +218,7 @@ function subject(partitions: readonly NoticePartition[], verbOfOne: string, verb
   return length === 1 ? `${partitions[0]!.partition} ${verbOfOne}` : `${length} partitions ${verbOfMany}`;
 }
 
-function keys(partitions: readonly NoticePartition[]): string {
+function keys(partitions: readonly Pick<NoticePartition, 'partition'>[]): string {
   const shown = partitions.slice(0, MOST_KEYS).map(({ partition }) => partition);
   const more = partitions.length - shown.length;
   return shown.join(', ') + (more === 0 ? '' : ` and ${more} more`);

@@ -1,6 +1,5 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
-  ActivityFailure,
   ApplicationFailure,
   allHandlersFinished,
   CancellationScope,
@@ -41,7 +40,7 @@ import {
   standingOrderSignal,
 } from '../contracts/messages.js';
 import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
-import { BACKFILL_FAILED, BAD_INPUT, type PartitionInput, type PartitionResult } from '../contracts/partition.js';
+import { BACKFILL_FAILED, type PartitionInput, type PartitionResult } from '../contracts/partition.js';
 import { DAYFILL_PIPELINE, DAYFILL_STATUS } from '../contracts/search-attributes.js';
 import type { BackfillStatus } from '../contracts/status.js';
 import { type BackfillCarry, BackfillProgress } from './backfill-progress.js';
@@ -49,7 +48,7 @@ import { backfillDetails, budgetSentence } from './details.js';
 import { badInput, checkedInput } from './input.js';
 import { tell } from './notification.js';
 import { partition } from './partition.js';
-import { awaitWorkflow, findCanary, plan, planMore } from './run-step.js';
+import { awaitWorkflow, findCanary, orRefusal, plan, planMore } from './run-step.js';
 
 /**
  * A run of a pipeline over many partitions, in order: no day starts before the one ahead of it is succeeded, fixed or
@@ -317,9 +316,10 @@ class BackfillRun {
     await tell({ event: 'limit', pipeline, partitions: [], backfill }, `budget-${budgetUsd}`);
   }
 
-  /** One digest for the whole backfill; silence when nothing ran. */
+  /** One digest for the whole backfill; silence when nothing ran, or when the digest of the morning tells it. */
   private async tellFinished(state: 'succeeded' | 'failed' | 'cancelled', message: string): Promise<void> {
     const { pipeline, notifies, ended, live } = this.progress.carry;
+    if (this.input.startedBy === 'catch-up') return;
     const counts = this.progress.counts();
     const total = Object.keys(ended).length + Object.keys(live).length;
     if (!notifies || total === 0) return;
@@ -333,16 +333,6 @@ class BackfillRun {
     const partitions = statuses.map(([partition, status]): NoticePartition => ({ partition, status, ...UNEXPLAINED }));
     const backfill = { state, message, total, counts, costUsd: this.progress.spentUsd };
     await tell({ event: 'finished', pipeline, partitions, backfill }, 'backfill');
-  }
-}
-
-/** @throws the one sentence of a refusal, rather than that an activity failed. */
-async function orRefusal<T>(asked: Promise<T>): Promise<T> {
-  try {
-    return await asked;
-  } catch (error) {
-    const cause = error instanceof ActivityFailure ? error.cause : undefined;
-    throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;
   }
 }
 

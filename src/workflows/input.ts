@@ -8,13 +8,19 @@ import { BAD_INPUT } from '../contracts/partition.js';
  * @throws ApplicationFailure of type `BadInput`, not retried.
  */
 export function checkedInput<T>(schema: z.ZodType<T>, raw: unknown, impliedId: (input: T) => string): T {
-  const parsed = schema.safeParse(raw);
-  if (!parsed.success) throw badInput(`The input is not usable: ${firstIssue(parsed.error)}.`);
-  const expected = impliedId(parsed.data);
+  const input = parsedInput(schema, raw);
+  const expected = impliedId(input);
   const { workflowId, workflowType } = workflowInfo();
   if (workflowId !== expected) {
     throw badInput(`This ${workflowType} must run under the workflow id "${expected}", not "${workflowId}".`);
   }
+  return input;
+}
+
+/** @throws ApplicationFailure of type `BadInput`, not retried. */
+export function parsedInput<S extends z.ZodType>(schema: S, raw: unknown): z.output<S> {
+  const parsed = schema.safeParse(raw);
+  if (!parsed.success) throw badInput(`The input is not usable: ${firstIssue(parsed.error)}.`);
   return parsed.data;
 }
 

@@ -7,6 +7,7 @@ import {
   proxyLocalActivities,
 } from '@temporalio/workflow';
 import type {
+  CatchUpActivities,
   FixActivities,
   LedgerActivities,
   NoticeActivities,
@@ -17,6 +18,7 @@ import type {
 import type { FailureKind, StepFailure } from '../contracts/failure.js';
 import { BAD_INPUT, type RenderedStep } from '../contracts/partition.js';
 import type { StepRequest, StepResult } from '../contracts/step.js';
+import { badInput } from './input.js';
 
 /** A worker that says nothing for as long is lost, and what it did is given to another. */
 const LOST_WORKER = '6 seconds';
@@ -68,6 +70,16 @@ export const { notify } = proxyActivities<NoticeActivities>({
   retry: { initialInterval: '1 second', maximumInterval: '10 minutes' },
 });
 
+/** Which day it is somewhere: quick, and needs nobody. */
+export const { nightOf } = proxyLocalActivities<CatchUpActivities>({ startToCloseTimeout: '1 minute' });
+
+/** An outage of the warehouse is waited for, like by planning: the nights meanwhile are skipped, and caught up by the next. */
+export const { findDue, addToBackfill, gatherDigest } = proxyActivities<CatchUpActivities>({
+  startToCloseTimeout: '5 minutes',
+  heartbeatTimeout: LOST_WORKER,
+  retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
+});
+
 /** Beyond the step's own time limit, which the activity enforces: for a worker that can no longer enforce it. */
 const TIMEOUT_GRACE_MS = 60_000;
 
@@ -84,6 +96,16 @@ export function runStep(step: RenderedStep, request: StepRequest): Promise<StepR
     retry: { initialInterval: '500 milliseconds', backoffCoefficient: 1 },
   });
   return steps[step.uses].executeWithOptions({ summary: `${request.partition.key} · ${step.title}` }, [request]);
+}
+
+/** @throws the one sentence of a refusal, rather than that an activity failed. */
+export async function orRefusal<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    const cause = error instanceof ActivityFailure ? error.cause : undefined;
+    throw cause instanceof ApplicationFailure && cause.type === BAD_INPUT ? badInput(cause.message) : error;
+  }
 }
 
 /** What went wrong, as a classified failure; a cancellation is no failure and is thrown on. */

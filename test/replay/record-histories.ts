@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
 import { cancelBackfill } from '../../src/client/start.js';
 import type { Proposal, ProposalInput } from '../../src/contracts/fix.js';
+import { TASK_QUEUE } from '../../src/contracts/ids.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { until } from '../stack/fixtures/processes.js';
 import { type CommandPipeline, type CommandStack, failureOf, startCommandStack } from '../support/command-pipelines.js';
@@ -213,4 +214,26 @@ test('a backfill that continued as new, with a parked day', async () => {
   for (const [index, { runId }] of runs.entries()) {
     await saveRun(`continued-backfill-${index + 1}`, workflow.getHandle('backfill/continued', runId));
   }
+});
+
+test('nights of catch-up, the backfill that they add to, and their digest', async () => {
+  const pipeline = commands.pipeline('nights', {
+    partition: { every: '1d', start: D16 },
+    notify: [{ webhook: 'NEVER_SET_HOOK' }],
+  });
+  const night = (day: string) =>
+    commands.dayfill.temporal.workflow.start('catchUp', {
+      workflowId: `catch-up/nights-${day}`,
+      taskQueue: TASK_QUEUE,
+      args: [{ pipeline: 'nights', scheduledAt: `${day}T02:00:00Z` }],
+    });
+  pipeline.hold(`${D16}.crm`);
+  await save('night', await night(D17));
+  await pipeline.hasBegun(`${D16}.crm`);
+  await save('night-that-adds', await night(D18));
+  await pipeline.until('the second day', ({ pending }) => pending.length === 1);
+  await save('digest', commands.dayfill.temporal.workflow.getHandle(`digest/nights/${D18}`));
+  pipeline.release(`${D16}.crm`);
+  await save('backfill-of-catch-up', pipeline.backfill());
+  await save('quiet-night', await night(D18));
 });

@@ -57,6 +57,11 @@ test('every way that a day or a backfill can go is among the histories', () => {
       'backfill-of-three-days',
       'continued-backfill-1',
       'continued-backfill-2',
+      'night',
+      'night-that-adds',
+      'quiet-night',
+      'digest',
+      'backfill-of-catch-up',
     ]),
   );
   const first = saved.find(({ name }) => name === 'continued-backfill-1')!;

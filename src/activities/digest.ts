@@ -1,0 +1,106 @@
+import type { CatchUpActivities } from '../contracts/activities.js';
+import type { Progress } from '../contracts/backfill.js';
+import type { Digest, DigestFindings, DigestInput } from '../contracts/catch-up.js';
+import type { LedgerRow } from '../contracts/ledger.js';
+import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
+import type { PartitionStatus } from '../contracts/status.js';
+import { PartitionError, PipelineError } from '../pipeline/errors.js';
+import { FreshnessError } from '../warehouse/freshness.js';
+import { type CatchUpDeps, findDue } from './catch-up.js';
+import { openPartitions, runningProgress } from './open-workflows.js';
+
+/** How a pipeline with catch-up stands in the morning. */
+export function digestActivity(deps: CatchUpDeps): Pick<CatchUpActivities, 'gatherDigest'> {
+  return {
+    async gatherDigest(input) {
+      if (!isAwaited(deps, input)) return null;
+      const found = await gather(deps, input);
+      const { counts, missing, problem } = found.digest;
+      const nothing = Object.keys(counts).length === 0 && missing.length === 0 && problem === null;
+      return nothing ? null : found;
+    },
+  };
+}
+
+/** Whether anyone wants digests; told by the file, so that one that is broken is waited for by whoever tells them. */
+function isAwaited({ loadPipeline }: CatchUpDeps, { pipeline }: DigestInput): boolean {
+  try {
+    return loadPipeline(pipeline).notify.some(({ on }) => on.includes('digest'));
+  } catch (error) {
+    if (error instanceof PipelineError) return true;
+    throw error;
+  }
+}
+
+async function gather(deps: CatchUpDeps, input: DigestInput): Promise<DigestFindings> {
+  const { ledger, client } = deps;
+  const { pipeline, since } = input;
+  const [latest, progress] = await Promise.all([ledger.latest(pipeline), runningProgress(client, pipeline)]);
+  const rows = [...latest.values()];
+  const asked = rows.filter(({ status }) => status === 'waiting').map(({ partition }) => partition);
+  const live = { ...statusesOf(progress), ...Object.fromEntries(await openPartitions(client, pipeline, asked)) };
+  const ended = rows.filter(
+    ({ partition, status, recordedAt }) =>
+      live[partition] === undefined && status !== 'waiting' && Date.parse(recordedAt) >= Date.parse(since),
+  );
+  const statuses = [
+    ...Object.entries(live).map(([partition, status]): NoticePartition => named(partition, status as PartitionStatus)),
+    ...ended.map(({ partition, status }) => named(partition, status)),
+  ].sort((a, b) => (a.partition < b.partition ? -1 : 1));
+  const of = (status: PartitionStatus) => statuses.filter((one) => one.status === status);
+  const told = (['fixed', 'failed', 'skipped', 'waiting'] as const).flatMap(of);
+  return {
+    partitions: told,
+    digest: {
+      since,
+      counts: countsOf(statuses),
+      succeeded: of('succeeded').map(({ partition }) => partition),
+      behind: heldBack(progress),
+      paused: progress?.status === 'paused',
+      costUsd: costOf(ended),
+      ...(await missingOf(deps, input)),
+    },
+  };
+}
+
+/** Partitions of the running backfill: those under way, and those that are to come. */
+function statusesOf(progress: Progress | null): Record<string, string> {
+  const pending = progress?.pending.map((partition) => [partition, 'pending']) ?? [];
+  const live = Object.entries(progress?.live ?? {}).map(([partition, { status }]) => [partition, status]);
+  return Object.fromEntries([...pending, ...live]);
+}
+
+/** Nothing runs beside the partition that waits: those to come cannot start before it. */
+function heldBack(progress: Progress | null): Digest['behind'] {
+  const live = Object.entries(progress?.live ?? {});
+  const held = live.length > 0 && live.every(([, { status }]) => status === 'waiting');
+  if (progress === null || !held || progress.pending.length === 0) return null;
+  return { partition: live.map(([partition]) => partition).sort()[0]!, partitions: progress.pending };
+}
+
+async function missingOf(deps: CatchUpDeps, input: DigestInput): Promise<Pick<Digest, 'missing' | 'problem'>> {
+  try {
+    const { missing } = await findDue(deps, input.pipeline, input.today, input.lookbackDays);
+    return { missing, problem: null };
+  } catch (error) {
+    const isRefusal = [PartitionError, PipelineError, FreshnessError].some((kind) => error instanceof kind);
+    if (!isRefusal) throw error;
+    return { missing: [], problem: (error as Error).message };
+  }
+}
+
+function named(partition: string, status: PartitionStatus): NoticePartition {
+  return { partition, status, ...UNEXPLAINED };
+}
+
+function countsOf(partitions: NoticePartition[]): Digest['counts'] {
+  const counts: Digest['counts'] = {};
+  for (const { status } of partitions) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+/** Null when the ledger knows the cost of none. */
+function costOf(rows: LedgerRow[]): number | null {
+  const costs = rows.flatMap(({ steps }) => steps.flatMap(({ costUsd }) => costUsd ?? []));
+  return costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+}
