@@ -1,4 +1,5 @@
 import type { CatchUpActivities } from '../contracts/activities.js';
+import { addKnown } from '../contracts/amounts.js';
 import type { Progress } from '../contracts/backfill.js';
 import type { Digest, DigestFindings, DigestInput } from '../contracts/catch-up.js';
 import type { LedgerRow } from '../contracts/ledger.js';
@@ -101,6 +102,6 @@ function countsOf(partitions: NoticePartition[]): Digest['counts'] {
 
 /** Null when the ledger knows the cost of none. */
 function costOf(rows: LedgerRow[]): number | null {
-  const costs = rows.flatMap(({ steps }) => steps.flatMap(({ costUsd }) => costUsd ?? []));
-  return costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+  const steps = rows.flatMap((row) => row.steps);
+  return steps.reduce((sum: number | null, { costUsd }) => addKnown(sum, costUsd), null);
 }

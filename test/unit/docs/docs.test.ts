@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { ENVIRONMENT_VARIABLES, loadConfig } from '../../../src/config.js';
 import { backfillInputSchema } from '../../../src/contracts/backfill.js';
+import { catchUpInputSchema } from '../../../src/contracts/catch-up.js';
 import { alikeSchema, decisionSchema } from '../../../src/contracts/decision.js';
 import { backfillId } from '../../../src/contracts/ids.js';
 import { STEP_KINDS } from '../../../src/contracts/step.js';
@@ -54,6 +55,13 @@ describe('the documents match the code', () => {
     expect(start).toContain(`-w ${backfillId(input.pipeline)} `);
     const update = lines.find((line) => line.startsWith('temporal workflow update'))!;
     expect(decisionSchema.parse(JSON.parse(/-i '(.*)'/.exec(update)![1]!)).action).toBe('retry');
+  });
+
+  it('gives a night that catch-up takes', () => {
+    const line = read('docs/operations.md')
+      .split('\n')
+      .find((one) => one.includes('--type catchUp'))!;
+    expect(catchUpInputSchema.parse(JSON.parse(/-i '(.*)'/.exec(line)![1]!))).toMatchObject({ pipeline: 'orders' });
   });
 
   it('gives decisions that the workflows take', () => {

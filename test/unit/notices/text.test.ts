@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Digest } from '../../../src/contracts/catch-up.js';
 import { decisionSchema } from '../../../src/contracts/decision.js';
 import type { LedgerRow } from '../../../src/contracts/ledger.js';
 import type { Notice, NoticePartition } from '../../../src/contracts/notice.js';
@@ -138,6 +139,53 @@ it('a backfill ends with one digest', () => {
   expect(body).toContain('Failed: 2025-07-05 at dbt_build');
   expect(body).toContain('Waiting: 2025-07-03, 2025-07-04 at dbt_build');
   expect(body).toContain(`dayfill resolve shop 2025-07-03 approve ${HASH}`);
+});
+
+describe('the digest of a morning', () => {
+  const nothing: Digest = {
+    ...{ since: '2025-07-19T06:00:00.000Z', counts: {}, succeeded: [], behind: null, paused: false },
+    ...{ missing: [], costUsd: null, problem: null },
+  };
+  const morning = (digest: Partial<Digest>, partitions: NoticePartition[] = []) =>
+    notice(partitions, { event: 'digest', digest: { ...nothing, ...digest } });
+
+  it('tells what was done, fixed and given up, what waits and what is behind it, and the cost', () => {
+    const healed = { status: 'fixed' as const, healedBy: 'remedy drop-doubles' };
+    const subject = morning(
+      {
+        counts: { pending: 3, waiting: 1, succeeded: 2, fixed: 1, skipped: 1 },
+        succeeded: ['2025-07-13', '2025-07-14'],
+        behind: { partition: '2025-07-18', partitions: ['2025-07-19', '2025-07-20'] },
+        missing: ['2025-07-10'],
+        costUsd: 1.234,
+      },
+      [day('2025-07-15', healed), day('2025-07-16', { status: 'skipped' }), day('2025-07-18')],
+    );
+    const summary = '1 pending, 1 waiting, 2 succeeded, 1 fixed, 1 skipped, 2 behind 2025-07-18, 1 missing';
+    expect(noticeText(subject).title).toBe(`shop: ${summary}`);
+    const body = bodyOf(subject);
+    for (const line of [
+      `Since 2025-07-19 06:00 UTC: ${summary}. Cost: $1.23.`,
+      'Succeeded: 2025-07-13, 2025-07-14.',
+      'Fixed by remedy drop-doubles: 2025-07-15.',
+      'Skipped: 2025-07-16.',
+      'Behind 2025-07-18: 2025-07-19, 2025-07-20.',
+      'Missing, in no backfill yet: 2025-07-10.',
+      '  dayfill run shop --missing',
+      'Waiting: 2025-07-18 at dbt_build: test_failure (unique_orders_order_id)',
+      '  dayfill resolve shop 2025-07-18 retry --failure run-2025-07-18-1',
+    ]) {
+      expect(body.split('\n')).toContain(line);
+    }
+  });
+
+  it('says why a night could not be done, and that a backfill is paused', () => {
+    const failed = morning({ problem: 'The freshness query of shop failed: no such table.' });
+    expect(noticeText(failed).title).toBe('shop: catch-up failed');
+    expect(bodyOf(failed)).toContain('What is missing could not be found out: The freshness query of shop failed');
+    const paused = bodyOf(morning({ counts: { pending: 2 }, paused: true }));
+    expect(paused).toContain('  dayfill resume shop');
+  });
 });
 
 it('what the ledger knows explains a digest', () => {

@@ -57,6 +57,17 @@ describe('a partition', () => {
     expect(() => renderPartition(pipeline(), early, undefined, NOW)).toThrow(PartitionError);
   });
 
+  it('is skipped by decide_within only where it may be missed and catch-up started it', () => {
+    const decideWithin = { timeMs: 1000, action: 'abort' as const, remindMs: null };
+    const action = (critical: boolean, startedBy?: 'catch-up') => {
+      const asked = startedBy === undefined ? input : { ...input, startedBy };
+      return renderPartition(pipeline({ critical, decideWithin }), asked, undefined, NOW).decideWithin?.action;
+    };
+    expect([action(true), action(true, 'catch-up'), action(false)]).toEqual(['abort', 'abort', 'abort']);
+    expect(action(false, 'catch-up')).toBe('skip');
+    expect(renderPartition(pipeline(), { ...input, startedBy: 'catch-up' }, undefined, NOW).decideWithin).toBeNull();
+  });
+
   it('does not change the definition', () => {
     const definition = pipeline({ steps: [step({ id: 'crm', with: { run: ['load', '${partition}'] } })] });
     const before = structuredClone(definition);
