@@ -141,6 +141,16 @@ describe('queries', () => {
     expect([row.day.value, row.text]).toEqual(['2025-07-16', '@partition']);
   });
 
+  test('a wildcard finds tables with a "-" in their names', async () => {
+    await rows(
+      'create table probe.`dated_2025-07-16` as select 1 x; create table probe.`dated_2025-07-17` as select 2 x',
+    );
+    expect(await rows('select _table_suffix day, x from `probe.dated_*` order by x')).toEqual([
+      { day: '2025-07-16', x: 1 },
+      { day: '2025-07-17', x: 2 },
+    ]);
+  });
+
   test.each([
     ['selec 1', 400, 'Syntax error: Unexpected identifier "selec" at [1:1]'],
     ['select 1,\n  nocolumn from unnest([1])', 400, 'Unrecognized name: nocolumn at [2:3]'],

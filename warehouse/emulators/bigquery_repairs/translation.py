@@ -10,6 +10,7 @@
 | update t set t.a = 1 | syntax error | works |
 | merge … then insert row | syntax error | works |
 | partition by date(ts), timestamp_trunc(ts, day) | no timePartitioning | as with a column |
+| from `dataset.name_*` where a table's name has a "-" | syntax error | works |
 | @name inside a string or a comment | taken for a parameter | left alone |
 """
 
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import bqemulator.catalog.ddl_sync as ddl_sync
+import bqemulator.sql.inner_query as inner_query
 import bqemulator.sql.parameters as parameters
 import bqemulator.sql.translator as translator
 import sqlglot
@@ -36,6 +38,7 @@ _MONDAY_WEEKS = {"WEEK(MONDAY)", "ISOWEEK"}
 QUOTED_OR_COMMENT = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|/\*.*?\*/|--[^\n]*"
 _BARE_DECIMAL = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|\bDECIMAL\b(?!\s*\()", re.DOTALL)
 _INSERT_ROW = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|\bTHEN\s+INSERT\s+ROW\b", re.DOTALL | re.IGNORECASE)
+_WILDCARD_WITHOUT_PROJECT = re.compile(r"`(\w+\.\w+\*)`")
 _PARAMETER = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|[@$](?P<name>\w+)", re.DOTALL)
 
 
@@ -160,6 +163,13 @@ def install() -> None:
         prepared = _prepare(sql)
         return stock_first_rewriter(prepared) if _CREATES.search(prepared) else prepared
 
+    expand_wildcards = inner_query.expand_wildcard_tables
+
+    def expand_with_project(sql: str, project_id: str, catalog: Any) -> str:
+        # Stock quotes the tables that it finds only where the wildcard has a project.
+        return expand_wildcards(_WILDCARD_WITHOUT_PROJECT.sub(rf"`{project_id}.\1`", sql), project_id, catalog)
+
+    inner_query.expand_wildcard_tables = expand_with_project
     translator.rewrite_create_table_schema_ctas = prepare_first
     translator.sqlglot = SimpleNamespace(**{**vars(sqlglot), "transpile": _transpile})
     parameters._bind_named = _bind_named
