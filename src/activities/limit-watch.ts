@@ -129,8 +129,10 @@ export class LimitWatch {
   }
 
   private async lookAtTables(): Promise<void> {
-    for (const table of this.options.tables) {
-      for (const message of await table.overlong()) await this.tell({ name: 'temp_tables', message });
+    const { tables, meter } = this.options;
+    for (const table of tables) {
+      for (const message of await table.overlong(meter?.endedJobs ?? 0))
+        await this.tell({ name: 'temp_tables', message });
     }
   }
 

@@ -102,6 +102,6 @@ function dueLines(pipeline: string, { missing, stale }: KnownDue): string[] {
 /** What the running backfill has spent, where it is known. */
 function costPart({ spentUsd, budgetUsd }: PipelineStatus): string {
   if (spentUsd === null && budgetUsd === null) return '';
-  const spent = `; ${dollarsText(spentUsd ?? 0)} spent`;
-  return budgetUsd === null ? spent : `${spent} of ${dollarsText(budgetUsd)}`;
+  const budget = budgetUsd === null ? '' : ` of ${dollarsText(budgetUsd)}`;
+  return `; ${dollarsText(spentUsd ?? 0)}${budget} spent`;
 }

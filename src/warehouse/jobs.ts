@@ -42,6 +42,11 @@ export class JobMeter {
     this.sinceMs = Math.max(0, since.getTime() - LATE_MS);
   }
 
+  /** How many of them have ended. */
+  get endedJobs(): number {
+    return this.ended.size;
+  }
+
   /** @throws when the warehouse cannot be asked. */
   async read(): Promise<JobUsage> {
     const [jobs] = await this.bigquery.getJobs({ projection: 'full', minCreationTime: `${this.sinceMs}` });

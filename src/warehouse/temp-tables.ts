@@ -7,9 +7,11 @@ import { isBytesLimit, statusOf } from './errors.js';
 /** What counting the days of one table may bill: more has other things wrong with it. */
 const MAX_BYTES_BILLED = 10 * 1024 ** 3;
 
-/** Looks at the tables of one limit; a table is counted again only when it has changed. */
+/** Looks at the tables of one limit; a table is counted again only when it, or what may have written it, has moved. */
 export class TempTables {
   private readonly counted = new Map<string, string>();
+  /** A count can wait behind what it is about: no other is asked for meanwhile. */
+  private asked: Promise<string[]> | null = null;
 
   /** @param labels what the counting queries carry. */
   constructor(
@@ -20,23 +22,31 @@ export class TempTables {
 
   /**
    * The tables that hold more days than they may, a sentence each.
+   * @param jobsEnded jobs of the step so far: each may have written to the tables.
    * @throws what the warehouse says, such as that there is no such column.
    */
-  async overlong(): Promise<string[]> {
+  overlong(jobsEnded: number): Promise<string[]> {
+    this.asked ??= this.ask(jobsEnded).finally(() => {
+      this.asked = null;
+    });
+    return this.asked;
+  }
+
+  private async ask(jobsEnded: number): Promise<string[]> {
     const { project, dataset, like } = this.limit;
     const [tables] = await ifThere(this.clients(project).dataset(dataset).getTables(), [[]]);
     const matching = tables.filter(({ id, metadata }) => metadata.type === 'TABLE' && matchesGlob(like, id!));
     const found: string[] = [];
     for (const table of matching) {
-      const why = await ifThere(this.whyOverlong(table), null);
+      const why = await ifThere(this.whyOverlong(table, jobsEnded), null);
       if (why !== null) found.push(why);
     }
     return found;
   }
 
-  private async whyOverlong(table: Table): Promise<string | null> {
+  private async whyOverlong(table: Table, jobsEnded: number): Promise<string | null> {
     const [metadata] = await table.getMetadata();
-    const version = versionOf(metadata);
+    const version = `${versionOf(metadata)}/${jobsEnded}`;
     if (this.counted.get(table.id!) === version) return null;
     const { project, dataset, dateColumn, maxDays } = this.limit;
     const query = `select count(*) as days, cast(min(day) as string) as first, cast(max(day) as string) as last
