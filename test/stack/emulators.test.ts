@@ -348,6 +348,7 @@ describe('costs', () => {
     ['select id from probe.priced', 8_000],
     ['select id from probe.priced where id = -1', 8_000],
     ['select max(id) from probe.priced', 8_000],
+    ['/* {"dayfill_step": "crm"} */ -- dbt begins so\n select id from probe.priced', 8_000],
     ['select * from probe.priced', 38_000],
     ['select name from probe.priced_view', 6_000],
     ['select a.id from probe.priced a join probe.priced b on a.id = b.id', 8_000],

@@ -181,7 +181,7 @@ test("dbt's jobs are held to the limit and counted, by their labels", async () =
   const step = { id: 'crm', uses: 'dbt/build', with: { project: 'dbt' } };
   pipeline.write(pipeline.text({ steps: [{ ...step, limits: { cost_usd: 0.5 } }] }));
   await pipeline.startDay(D1);
-  const failure = await until('dbt to be refused', async () => { const st = await pipeline.state(D1); if (st.status !== 'running') console.log(JSON.stringify(st)); if (st.status === 'succeeded') throw new Error('done'); return st.failure; }, 120_000);
+  const failure = await until('dbt to be refused', async () => (await pipeline.state(D1)).failure, 120_000);
   expect(failure).toMatchObject({ kind: 'limit', message: expect.stringMatching(/exceeded limit for bytes billed/) });
   pipeline.write(pipeline.text({ steps: [{ ...step, limits: { cost_usd: 5 } }] }));
   await pipeline.resolve(D1, { action: 'retry', failure: failure.id });

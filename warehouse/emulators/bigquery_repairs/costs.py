@@ -24,10 +24,14 @@ from .translation import QUOTED_OR_COMMENT
 MIB = 1024 * 1024
 _LEAST_BILLED = 10 * MIB
 _SAMPLED_ROWS = 1000
-_READS = re.compile(r"\s*(?:SELECT|WITH|FROM|VALUES|\()", re.IGNORECASE)
-_WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|MERGE|CREATE\s.*?\bTABLE\b.*?\bAS\b)", re.IGNORECASE | re.DOTALL)
+# dbt begins every statement with a comment.
+_START = r"(?:\s|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*\n)*"
+_READS = re.compile(rf"{_START}(?:SELECT|WITH|FROM|VALUES|\()", re.IGNORECASE)
+_WRITES = re.compile(
+    rf"{_START}(?:INSERT|UPDATE|DELETE|MERGE|CREATE\s.*?\bTABLE\b.*?\bAS\b)", re.IGNORECASE | re.DOTALL
+)
 _NAME = r'(?:"(?:[^"]|"")*"|\w+)'
-_CHANGED = re.compile(rf"\s*(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+({_NAME}(?:\.{_NAME})*)", re.IGNORECASE)
+_CHANGED = re.compile(rf"{_START}(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+({_NAME}(?:\.{_NAME})*)", re.IGNORECASE)
 _WORD = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|(?P<word>[A-Za-z_]\w*)", re.DOTALL)
 _STRUCTURE = re.compile(rf"{QUOTED_OR_COMMENT}|[()]| AND | BETWEEN ", re.DOTALL)
 _IN_CONSTANT_FILTERS = set("AND OR NOT IN IS NULL BETWEEN CAST AS DATE TIMESTAMP WITH TIME ZONE date_trunc".split())
