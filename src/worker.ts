@@ -13,6 +13,7 @@ import { TASK_QUEUE } from './contracts/ids.js';
 import { limitWarningSignal } from './contracts/messages.js';
 import { SEARCH_ATTRIBUTE_NAMES } from './contracts/search-attributes.js';
 import { loadPipeline } from './pipeline/load.js';
+import { forVars } from './pipeline/render.js';
 import { createRunner } from './runners/create-runner.js';
 import { prepareDagsterHome } from './runners/dagster-home.js';
 import { bigQueryClients } from './warehouse/bigquery.js';
@@ -70,9 +71,10 @@ export async function runWorker(config: Config): Promise<void> {
       guard: createSqlGuard(path.join(config.venv, 'bin', 'python')),
       ledger: openLedger(clients(project), dataset, location),
       fixRecords: openFixRecords(clients(project), dataset, location),
-      loadPipeline: (name) => loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }),
       warn: (workflowId, runId, warning) =>
         client.workflow.getHandle(workflowId, runId).signal(limitWarningSignal, warning),
+      loadPipeline: (name, vars) =>
+        forVars(loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }), vars),
       cancelLabelledJobs: async (projectId, labels) => {
         if (projectId !== undefined) await cancelLabelledJobs(clients(projectId), labels);
       },

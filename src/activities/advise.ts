@@ -8,6 +8,7 @@ import type { Config } from '../config.js';
 import type { FixActivities } from '../contracts/activities.js';
 import type { Failure } from '../contracts/failure.js';
 import { type FixRules, MAX_FIX_SQL, type Proposal, type ProposalInput, type Rehearsal } from '../contracts/fix.js';
+import type { Vars } from '../contracts/ids.js';
 import { sha256Hex, variantName } from '../contracts/ids.js';
 import { BAD_INPUT, type PartitionInput } from '../contracts/partition.js';
 import type { PartitionBounds } from '../contracts/step.js';
@@ -39,7 +40,7 @@ export interface AdviceDeps {
   /** Who is asked, in this order. */
   advisers: Adviser[];
   logger: Logger;
-  loadPipeline(name: string): PipelineDefinition;
+  loadPipeline(name: string, vars?: Vars): PipelineDefinition;
 }
 
 /** Proposals: from the advisers, and from people and agents; each rehearsed. */
@@ -179,7 +180,7 @@ type Place =
 /** What a fix may do, and where; or why there can be none, in one sentence. */
 function placeOf(loadPipeline: AdviceDeps['loadPipeline'], input: PartitionInput): Place {
   try {
-    const definition = loadPipeline(input.pipeline);
+    const definition = loadPipeline(input.pipeline, input.vars);
     const rules = renderFixRules(definition, input.vars);
     return { rules, partition: boundsOf(definition, input.partition), problem: null };
   } catch (error) {

@@ -8,11 +8,15 @@ import { runStepProcess } from './step-process.js';
 const LONGEST_MATCHED = 10_000;
 
 /**
- * Runs a program; its exit code and the patterns of the step say whether it succeeded. What it leaves in the file that
+ * Runs a program, unless a var has left its name empty; its exit code and the patterns of the step say whether it succeeded. What it leaves in the file that
  * `DAYFILL_RESULT` names are the step's counts and state.
  */
 export const command = stepActivity('command', async (context): Promise<StepOutput> => {
   const { run, success, failure } = context.with;
+  if (run[0] === '') {
+    context.log.write('# nothing to run: the var that names the program is empty');
+    return {};
+  }
   const program = path.basename(run[0]);
   const resultFile = context.log.absolutePath.replace(/\.log$/, '.result.json');
   const output = new OutputWatch(success, failure);

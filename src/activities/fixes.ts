@@ -3,6 +3,7 @@ import path from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import type { FixActivities, FixSource } from '../contracts/activities.js';
 import { MAX_FIX_SQL } from '../contracts/fix.js';
+import type { Vars } from '../contracts/ids.js';
 import { sha256Hex, variantName } from '../contracts/ids.js';
 import { BAD_INPUT } from '../contracts/partition.js';
 import { boundsOf } from '../pipeline/calendar.js';
@@ -17,7 +18,7 @@ import type { Ledger } from '../warehouse/ledger.js';
 
 export interface FixDeps {
   /** Reads and checks a pipeline file as it is now. */
-  loadPipeline(name: string): PipelineDefinition;
+  loadPipeline(name: string, vars?: Vars): PipelineDefinition;
   clients: BigQueryClients;
   guard: SqlGuard;
   ledger: Ledger;
@@ -29,7 +30,7 @@ export function fixActivities(deps: FixDeps): Pick<FixActivities, 'prepareFix' |
   return {
     prepareFix: (input, failure, source, { n, then, proposed }) =>
       refusing(async () => {
-        const definition = loadPipeline(input.pipeline);
+        const definition = loadPipeline(input.pipeline, input.vars);
         const rules = renderFixRules(definition, input.vars);
         const sql = textOf(definition, source, proposed);
         const partition = boundsOf(definition, input.partition);

@@ -9,6 +9,7 @@ import type {
   StepActivities,
   WorkflowActivities,
 } from '../contracts/activities.js';
+import type { Vars } from '../contracts/ids.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
 import type { FixRecords } from '../warehouse/fixes/fix-record.js';
@@ -35,7 +36,7 @@ export interface ActivityDeps extends StepDeps {
   client: Client;
   clients: BigQueryClients;
   ledger: Ledger;
-  loadPipeline(name: string): PipelineDefinition;
+  loadPipeline(name: string, vars?: Vars): PipelineDefinition;
   guard: SqlGuard;
   fixRecords: FixRecords;
   /** Who is asked for a proposal, in this order. */

@@ -12,7 +12,7 @@ type CleanupContext = StepContext<'storage/cleanup'>;
 /** Removes folders from this machine once all that is in `from` is in the bucket with its very bytes. */
 export const storageCleanup = stepActivity('storage/cleanup', async (context): Promise<StepOutput> => {
   const { cwd, log } = context;
-  if (isOn(context.with.keep)) {
+  if (isOn(context.with.keep) || isOn(context.with.dry_run)) {
     log.write('kept, as asked');
     return { counts: { removed: 0 } };
   }

@@ -28,6 +28,7 @@ import { stackCommand } from './stack.js';
 import { statusCommand } from './status.js';
 import { undoCommand } from './undo.js';
 import { validateCommand } from './validate.js';
+import { verifyCommand } from './verify.js';
 import { workerCommand } from './worker.js';
 
 /** Exit codes: bad usage is told from what failed. */
@@ -72,6 +73,7 @@ Examples:
     compileModelsCommand(),
     serveCommand(),
     qualityCommand(),
+    verifyCommand(),
   ];
   for (const command of commands) root.addCommand(command);
   return withExitOverride(root);

@@ -2,13 +2,16 @@ import { Command, Option } from 'commander';
 import { checkDue, resolveDue } from '../client/due.js';
 import { UsageError } from '../client/errors.js';
 import type { Dayfill } from '../client/open.js';
+import { removeSmoke, smokeInput } from '../client/smoke.js';
 import { checkBackfill, planBackfill, startBackfill } from '../client/start.js';
 import { type PipelineStatus, pipelineStatus } from '../client/status.js';
+import { verifyUploads } from '../client/verify.js';
 import { type AddInput, type BackfillInput, backfillInputSchema, type Plan } from '../contracts/backfill.js';
 import { firstIssue } from '../contracts/decision.js';
 import { backfillId, type Vars, variantName } from '../contracts/ids.js';
 import { ON_FAILURE, type OnFailure } from '../contracts/status.js';
 import { followBackfill } from './follow.js';
+import { Interruption } from './interruption.js';
 import { statusJson } from './json.js';
 import {
   concurrency,
@@ -22,11 +25,13 @@ import {
   withDayfill,
 } from './options.js';
 import { countsLine, planTable, statusTable } from './tables.js';
+import { onCopy, reportText } from './verify.js';
 
 /** Something waits for a person. */
 const WAITING = 3;
 
 interface RunOptions extends Selection {
+  smoke?: true;
   exclude?: string[];
   order?: 'asc' | 'desc';
   concurrency?: number;
@@ -51,6 +56,10 @@ export function runCommand(): Command {
     .option('--partitions <keys>', 'partition keys, separated by commas', keyList)
     .option('--missing', 'partitions that are over and not done; --from and --to narrow it')
     .option('--stale', 'partitions that are done, but whose source changed since; --from and --to narrow it')
+    .option(
+      '--smoke',
+      'a short trial run in a place of its own, checked and removed, as smoke: of the pipeline file says',
+    )
     .option('--exclude <keys>', 'partitions of the range to leave out', keyList)
     .addOption(new Option('--order <order>', 'oldest or newest first').choices(['asc', 'desc']))
     .option(
@@ -78,18 +87,20 @@ Examples:
   dayfill run talbots --from 2025-07-16 --to 2025-08-14
   dayfill run talbots --partitions 2025-07-18,2025-07-20 --force --reason "files were corrected"
   dayfill run talbots --missing --plan --json
-  dayfill run orders --missing --stale --from 2025-07-01`,
+  dayfill run orders --missing --stale --from 2025-07-01
+  dayfill run backlog --smoke`,
     )
     .action((pipeline: string, options: RunOptions) => {
       if (options.plan && options.detach) {
         throw new UsageError('--plan starts nothing, so there is nothing to --detach.');
       }
+      if (options.smoke) return runSmoke(pipeline, options);
       return withDayfill(
         async (dayfill) => {
           const request = dueRequest(options);
           const asked = request === null ? selection(options) : await resolveDue(dayfill, pipeline, request);
           if (asked === null) return nothingDue(dayfill, pipeline, options);
-          await run(dayfill, inputOf(pipeline, asked, options), options);
+          printed(await run(dayfill, inputOf(pipeline, asked, options), options), options);
         },
         (files) => {
           const request = dueRequest(options);
@@ -106,18 +117,19 @@ async function nothingDue(dayfill: Dayfill, name: string, options: RunOptions): 
   const out = options.json ? process.stderr : process.stdout;
   const what = [...(options.missing ? ['missing'] : []), ...(options.stale ? ['stale'] : [])].join(' or ');
   out.write(`Nothing to run: no partition of ${pipeline} is ${what}.\n`);
-  if (!options.plan && options.json) await report(dayfill, { pipeline, partitions: [] }, options);
+  if (!options.plan && options.json) printed(await report(dayfill, { pipeline, partitions: [] }, options), options);
 }
 
-async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions): Promise<void> {
+/** @returns what `--json` prints; undefined for nothing. */
+async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions): Promise<object | undefined> {
   const plan = await planBackfill(dayfill, input);
   const todo = plan.partitions.filter(({ action }) => action === 'run');
   const out = options.json ? process.stderr : process.stdout;
   if (options.plan) {
-    if (options.json) return printJson({ pipeline: plan.pipeline, partitions: plan.partitions });
+    if (options.json) return { pipeline: plan.pipeline, partitions: plan.partitions };
     console.log(planTable(plan));
     console.log(`${todo.length} of ${plan.partitions.length} partitions would run.`);
-    return;
+    return undefined;
   }
   for (const { partition, reason } of plan.partitions.filter(({ action }) => action === 'skip')) {
     out.write(`${partition} does not run: ${reason}\n`);
@@ -131,10 +143,8 @@ async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions):
     `Started ${backfillId(input.pipeline, input.vars)}: ${todo.length} of ${plan.partitions.length} partitions.\n`,
   );
   if (options.detach) {
-    if (options.json)
-      printJson({ pipeline: plan.pipeline, workflowId: handle.workflowId, partitions: plan.partitions });
-    else out.write(`Follow it with: dayfill status ${plan.pipeline} --watch\n`);
-    return;
+    if (!options.json) out.write(`Follow it with: dayfill status ${plan.pipeline} --watch\n`);
+    return { pipeline: plan.pipeline, workflowId: handle.workflowId, partitions: plan.partitions };
   }
   const untilWaiting = options.untilWaiting ?? !process.stdout.isTTY;
   const interruption = new Interruption();
@@ -144,37 +154,45 @@ async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions):
       `Stopped following; ${plan.pipeline} goes on. Follow it with: dayfill status ${plan.pipeline} --watch; end it with: dayfill cancel ${plan.pipeline}`,
     );
     process.exitCode = interruption.exitCode;
-    return;
+    return undefined;
   }
   if (end.why === 'ended' && end.failure !== null) out.write(`${end.failure}\n`);
-  await report(dayfill, plan, options);
+  const document = await report(dayfill, plan, options);
   if (end.why === 'waiting') {
     out.write(`Stopped following: something waits. See it with: dayfill status ${plan.pipeline}\n`);
     process.exitCode = WAITING;
   }
+  return document;
 }
 
-/** Ctrl-C ends the following, not the backfill; a second one ends the command at once, as usual. */
-class Interruption {
-  exitCode = 0;
-  private readonly following = new AbortController();
+function printed(document: object | undefined, { json }: RunOptions): void {
+  if (json && document !== undefined) printJson(document);
+}
 
-  constructor() {
-    for (const [signal, code] of [
-      ['SIGINT', 130],
-      ['SIGTERM', 143],
-      ['SIGHUP', 129],
-    ] as const) {
-      process.once(signal, () => {
-        this.exitCode = code;
-        this.following.abort();
-      });
-    }
-  }
-
-  get signal(): AbortSignal {
-    return this.following.signal;
-  }
+/** The trial run: run, checked, and removed when all is well; what went wrong is left to be looked at. */
+async function runSmoke(pipeline: string, options: RunOptions): Promise<void> {
+  const other = Object.keys(options).find((name) => !['smoke', 'json', 'untilWaiting'].includes(name));
+  if (other !== undefined) throw new UsageError('--smoke goes by itself: the pipeline file says what it runs.');
+  await withDayfill(
+    async (dayfill) => {
+      const input = smokeInput(dayfill, pipeline);
+      const out = options.json ? process.stderr : process.stdout;
+      const document = await run(dayfill, input, options);
+      if (process.exitCode) return printed(document, options);
+      const signal = new Interruption().signal;
+      const report = await verifyUploads(dayfill, pipeline, { vars: input.vars, onCopy, signal });
+      if (!options.json) console.log(reportText(report));
+      if (!report.ok) {
+        process.exitCode = 1;
+        out.write(`Left as it is: ${report.place}\n`);
+        return printed({ ...document, verify: report, removed: 0 }, options);
+      }
+      const { place, removed, left } = await removeSmoke(dayfill, input);
+      out.write(`Removed ${removed} objects from ${place}${left === 0 ? '' : `; ${left} of others are left`}.\n`);
+      printed({ ...document, verify: report, removed }, options);
+    },
+    (files) => checkBackfill(files, smokeInput(files, pipeline)),
+  );
 }
 
 /** What was excluded from missing and stale partitions is no part of `asked` already. */
@@ -188,12 +206,12 @@ function inputOf(pipeline: string, asked: AddInput, options: RunOptions): Backfi
   return parsed.data;
 }
 
-/** How the planned partitions stand now; sets the exit code. */
+/** How the planned partitions stand now, as `--json` prints it; sets the exit code. */
 async function report(
   dayfill: Dayfill,
   plan: Pick<Plan, 'pipeline' | 'partitions'>,
   options: RunOptions,
-): Promise<void> {
+): Promise<object> {
   const asked = new Set(
     plan.partitions.filter(({ reason }) => reason !== 'excluded').map(({ partition }) => partition),
   );
@@ -206,10 +224,11 @@ async function report(
   if (good < asked.size) process.exitCode = 1;
   if (options.json) {
     const total = partitions.length;
-    return printJson(statusJson({ ...status, total, counts: { ...zero(status), ...counts }, partitions }));
+    return statusJson({ ...status, total, counts: { ...zero(status), ...counts }, partitions });
   }
   console.log(statusTable({ partitions }));
   console.log(countsLine(counts));
+  return {};
 }
 
 function zero({ counts }: PipelineStatus): PipelineStatus['counts'] {

@@ -42,7 +42,7 @@ export async function resolveDue(dayfill: Dayfill, pipeline: string, request: Du
  */
 export function checkDue(files: PipelineFiles, pipeline: string, request: DueRequest): AddInput {
   const { stale, from, to, exclude = [], vars } = request;
-  const definition = files.pipeline(pipeline);
+  const definition = files.pipeline(pipeline, vars);
   partitionsOver(definition, today(), { from, to });
   for (const key of exclude) boundsOf(definition, key);
   if (stale && renderFreshness(definition, vars) === null) {
@@ -60,7 +60,7 @@ export function checkDue(files: PipelineFiles, pipeline: string, request: DueReq
  * @throws PartitionError, StateError
  */
 export async function due(dayfill: Dayfill, pipeline: string, request: Omit<DueRequest, 'missing'>): Promise<Due> {
-  const definition = dayfill.pipeline(pipeline);
+  const definition = dayfill.pipeline(pipeline, request.vars);
   const partitions = partitionsOver(definition, today(), request);
   const span = spanOf(partitions);
   if (span === null) return { missing: [], stale: [] };

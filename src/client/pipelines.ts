@@ -1,21 +1,28 @@
 import type { Config } from '../config.js';
 import { pipelineName } from '../contracts/backfill.js';
+import type { Vars } from '../contracts/ids.js';
 import type { PartitionBounds } from '../contracts/step.js';
 import { boundsOf } from '../pipeline/calendar.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import { PipelineError } from '../pipeline/errors.js';
 import { listPipelines, loadPipeline } from '../pipeline/load.js';
+import { forVars } from '../pipeline/render.js';
 import { UsageError } from './errors.js';
 
 /** The pipeline files, which can be asked before anything is connected to. */
 export interface PipelineFiles {
   config: Config;
-  /** @throws PipelineError */
-  pipeline(name: string): PipelineDefinition;
+  /**
+   * @param vars of a run with others than the file's.
+   * @throws PipelineError, PartitionError
+   */
+  pipeline(name: string, vars?: Vars): PipelineDefinition;
 }
 
 export function openPipelines(config: Config): PipelineFiles {
-  return { config, pipeline: (name) => loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }) };
+  const pipeline = (name: string, vars?: Vars) =>
+    forVars(loadPipeline(config.pipelinesDir, name, { defaultVenv: config.venv }), vars);
+  return { config, pipeline };
 }
 
 /**
@@ -41,12 +48,14 @@ export function checkKnown({ config, pipeline }: PipelineFiles, name: string): v
 }
 
 /**
- * First and last day of a partition; null while the pipeline file is broken, which must not keep anyone from looking at
- * a partition or deciding.
+ * First and last day of a partition; null when they cannot be told, as while the pipeline file is broken, which must not
+ * keep anyone from looking at a partition or deciding.
  * @throws PartitionError when it is not on the calendar, PipelineError when there is no such pipeline.
  */
 export function partitionBounds(files: PipelineFiles, name: string, partition: string): PartitionBounds | null {
   checkKnown(files, name);
+  // Of a run with other vars only a hash is known, and its calendar may be another.
+  if (name.includes('~')) return null;
   let definition: PipelineDefinition;
   try {
     definition = files.pipeline(plainName(name));

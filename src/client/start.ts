@@ -10,7 +10,7 @@ import { dollarsText } from '../contracts/amounts.js';
 import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '../contracts/backfill.js';
 import { backfillId, TASK_QUEUE, type Vars, variantName } from '../contracts/ids.js';
 import { addUpdate, drainSignal, pauseSignal, progressQuery, resumeSignal } from '../contracts/messages.js';
-import { spanOf } from '../pipeline/calendar.js';
+import { dayBefore, spanOf } from '../pipeline/calendar.js';
 import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
 import { stepIndex } from '../pipeline/render.js';
 import { changesOf } from './due.js';
@@ -30,11 +30,11 @@ export type BackfillHandle = WorkflowHandle<(input: BackfillInput) => Promise<Ba
  * @throws PipelineError, PartitionError, StateError
  */
 export async function planBackfill(dayfill: Dayfill, input: BackfillInput): Promise<Plan> {
-  const definition = dayfill.pipeline(input.pipeline);
+  const definition = dayfill.pipeline(input.pipeline, input.vars);
   const asked = requestedPartitions(definition, input);
   const pipeline = variantName(input.pipeline, input.vars);
   const span = spanOf(asked)!;
-  const latest = await dayfill.ledger.latest(pipeline, span.start, span.end);
+  const latest = await dayfill.ledger.latest(pipeline, dayBefore(span.start), span.end);
   const changes = input.stale === true ? await changesOf(dayfill, definition, input.vars, span) : undefined;
   return { ...planPartitions(definition, input, latest, changes), pipeline };
 }
@@ -45,9 +45,9 @@ export async function planBackfill(dayfill: Dayfill, input: BackfillInput): Prom
  */
 export function checkBackfill({ pipeline }: PipelineFiles, input: BackfillInput): void {
   const { fromStep, ...rest } = input;
-  const definition = pipeline(input.pipeline);
+  const definition = pipeline(input.pipeline, input.vars);
   stepIndex(definition, fromStep);
-  planPartitions(definition, rest, new Map());
+  planPartitions(definition, rest, null);
 }
 
 /**

@@ -49,6 +49,8 @@ export interface RenderedPartition {
   bounds: PartitionBounds;
   /** Ids of the steps before `fromStep`, which an earlier run of the partition has done. */
   earlierSteps: string[];
+  /** What those handed on, by step: it is handed on by this run too. */
+  earlierStates?: Record<string, Json>;
   /** Steps to run, in order. */
   steps: RenderedStep[];
   onFailure: 'wait' | 'park' | 'stop';

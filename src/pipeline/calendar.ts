@@ -49,6 +49,22 @@ export function boundsOf(definition: Calendared, key: string): PartitionBounds {
   return found;
 }
 
+/** First and last day of any key, whether or not the calendar has it. */
+export function daysOfKey(key: string): { start: string; end: string } {
+  const [start = '', end = start] = key.split('..');
+  return { start, end };
+}
+
+/** Whether the calendar has a partition of that key. */
+export function isOnCalendar(definition: Calendared, key: string): boolean {
+  try {
+    return boundsOf(definition, key).key === key;
+  } catch (error) {
+    if (error instanceof PartitionError) return false;
+    throw error;
+  }
+}
+
 /**
  * Key of the partition before; null for the first.
  * @throws PartitionError when the key is not on the pipeline's calendar.
@@ -101,6 +117,11 @@ export function spanOf(keys: readonly string[]): { start: string; end: string } 
   const [first, last] = [keys[0], keys.at(-1)];
   if (first === undefined || last === undefined) return null;
   return { start: first.split('..')[0]!, end: last.split('..').at(-1)! };
+}
+
+/** The ISO date before another. */
+export function dayBefore(day: string): string {
+  return isoDate(dayNumber(day) - 1);
 }
 
 /** Every day of a partition, as ISO dates. */

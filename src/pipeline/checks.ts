@@ -1,7 +1,9 @@
 import { RESERVED_PIPELINE_NAMES } from '../contracts/ids.js';
 import type { Json } from '../contracts/step.js';
+import { calendarOf } from './calendar-text.js';
+import { PartitionError } from './errors.js';
 import type { DocumentProblem } from './messages.js';
-import { parseDuration } from './scalars.js';
+import { isDate, parseDuration } from './scalars.js';
 import type { PipelineFile } from './schema.js';
 import { FIXED_WITH, OWN_PLACES } from './step-kinds.js';
 import { referenceProblem, referencesIn, textsIn } from './template.js';
@@ -32,6 +34,8 @@ export function checkFile(file: PipelineFile, folder: string): DocumentProblem[]
     ...nameProblems(file, folder),
     ...orderProblems(file),
     ...catchUpProblems(file),
+    ...smokeProblems(file),
+    ...verifyProblems(file),
     ...varProblems(file),
     ...referenceProblems(file),
     ...file.steps.flatMap((step, index) => limitProblems(step, ['steps', index], file)),
@@ -69,8 +73,10 @@ function duplicates(items: { id: string }[], path: Path, what: string): Document
 function orderProblems(file: PipelineFile): DocumentProblem[] {
   const problems: DocumentProblem[] = [];
   const { start, end } = file.partition;
-  if (end !== undefined && end < start) {
+  if (isDate(start) && end !== undefined && end < start) {
     problems.push({ path: ['partition', 'end'], message: `expected ${start} or later, since that is the start` });
+  } else {
+    problems.push(...calendarProblems(file));
   }
   if (!file.parallel_safe && file.concurrency > 1) {
     problems.push({ path: ['concurrency'], message: 'expected 1, unless the file says parallel_safe: true' });
@@ -79,6 +85,63 @@ function orderProblems(file: PipelineFile): DocumentProblem[] {
     problems.push({ path: ['on_failure'], message: 'park needs parallel_safe: true; expected wait or stop' });
   }
   return problems;
+}
+
+function calendarProblems({ partition, vars }: PipelineFile): DocumentProblem[] {
+  const { every, start, end = null } = partition;
+  const unknown = Object.entries(partition).flatMap(([name, text = '']) =>
+    referencesIn(text).flatMap((reference) => {
+      const message = referenceProblem(reference, vars);
+      return message === null ? [] : [{ path: ['partition', name], message }];
+    }),
+  );
+  if (unknown.length > 0) return unknown;
+  try {
+    calendarOf({ every, start, end }, defaultsOf(vars));
+    return [];
+  } catch (error) {
+    if (!(error instanceof PartitionError)) throw error;
+    return [{ path: ['partition'], message: error.message.replace(/\.$/, '') }];
+  }
+}
+
+function defaultsOf(vars: PipelineFile['vars']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(vars).map(([name, value]) => [name, String(typeof value === 'object' ? value.default : value)]),
+  );
+}
+
+/** A trial run is a run like any other with other vars, so it may change what a start may change. */
+function smokeProblems({ smoke, vars, partition }: PipelineFile): DocumentProblem[] {
+  if (smoke === undefined) return [];
+  const problems = Object.entries(smoke.vars).flatMap(([name, value]) => {
+    const declared = Object.hasOwn(vars, name) ? vars[name] : undefined;
+    const message =
+      typeof declared !== 'object' || !declared.overridable
+        ? 'expected a var that is overridable'
+        : declared.pattern !== undefined && !new RegExp(`^(?:${declared.pattern})$`).test(String(value))
+          ? `expected a value that matches the pattern ${declared.pattern}`
+          : null;
+    return message === null ? [] : [{ path: ['smoke', 'vars', name], message }];
+  });
+  if (problems.length === 0 && partition.end === undefined) {
+    problems.push({ path: ['smoke'], message: 'needs a calendar that ends: partition.end' });
+  }
+  return problems;
+}
+
+function verifyProblems({ verify, vars }: PipelineFile): DocumentProblem[] {
+  if (verify === undefined) return [];
+  return [...textsIn(verify as unknown as Json)].flatMap(({ path, text }) =>
+    referencesIn(text)
+      .filter((name) => name !== 'folder' || path[0] !== 'run')
+      .flatMap((name) => {
+        const message = name.startsWith('vars.')
+          ? referenceProblem(name, vars)
+          : `unknown \${${name}}; expected vars.<name>, or folder in run`;
+        return message === null ? [] : [{ path: ['verify', ...path], message }];
+      }),
+  );
 }
 
 function catchUpProblems({ critical, decide_within, freshness, vars }: PipelineFile): DocumentProblem[] {
@@ -112,23 +175,19 @@ function referenceProblems(file: PipelineFile): DocumentProblem[] {
       const fixed = FIXED_WITH[work.uses].includes(inside.join('.'));
       const own = OWN_PLACES[work.uses]?.includes(String(inside[0])) === true;
       const message =
+        (text === '' && work.uses === 'command' && inside.join('.') === 'run.0' ? 'expected some text' : null) ??
         names.map((name) => referenceProblem(name, file.vars)).find((problem) => problem !== null) ??
-        (fixed
-          ? fixedProblem(names, file)
-          : own
-            ? fixedProblem(
-                names.filter((name) => !OWN_NAMES.includes(name)),
-                file,
-              )
-            : null) ??
+        (fixed ? fixedProblem(names, file) : own ? fixedProblem(names.filter(isNotOwn), file) : null) ??
         (file.parallel_safe ? stateProblem(names) : null);
       return message === null ? [] : [{ path: [...path, 'with', ...inside], message }];
     }),
   );
 }
 
-/** Cannot be chosen at a start, but differ from run to run. */
-const OWN_NAMES = ['pipeline', 'partition', 'partition.start', 'partition.end'];
+/** The names of a run itself differ from run to run, but cannot be chosen. */
+function isNotOwn(name: string): boolean {
+  return !['pipeline', 'partition', 'partition.start', 'partition.end'].includes(name);
+}
 
 function fixedProblem(names: string[], file: PipelineFile): string | null {
   const loose = names.find((name) => {

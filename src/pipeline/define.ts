@@ -1,7 +1,15 @@
 import { SLOT_HOUR_MS } from '../contracts/amounts.js';
 import type { DecideWithin } from '../contracts/partition.js';
 import type { Json } from '../contracts/step.js';
-import type { FixDefinition, FreshnessDefinition, LimitsDefinition, PipelineDefinition, Work } from './definition.js';
+import { calendarOf } from './calendar-text.js';
+import type {
+  FixDefinition,
+  FreshnessDefinition,
+  LimitsDefinition,
+  PipelineDefinition,
+  VarDefinition,
+  Work,
+} from './definition.js';
 import { parseBytes, parseDuration } from './scalars.js';
 import { DEFAULT_RETRY, type PipelineFile } from './schema.js';
 
@@ -13,22 +21,23 @@ type FileWork = FileStep['remedies'][number]['run'][number];
  * @param freshnessSql text of the SQL file that `freshness:` names, when it names one.
  */
 export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: string): PipelineDefinition {
+  const { every, start, end = null } = file.partition;
+  const calendarText = { every, start, end };
+  const varEntries = Object.entries(file.vars).map(([name, value]): [string, VarDefinition] =>
+    typeof value === 'object'
+      ? [name, { default: String(value.default), pattern: value.pattern ?? null, overridable: value.overridable }]
+      : [name, { default: String(value), pattern: null, overridable: false }],
+  );
   return {
     name: file.pipeline,
     description: file.description,
     dir,
-    calendar: {
-      everyDays: Number.parseInt(file.partition.every, 10),
-      start: file.partition.start,
-      end: file.partition.end ?? null,
-    },
-    vars: Object.fromEntries(
-      Object.entries(file.vars).map(([name, value]) =>
-        typeof value === 'object'
-          ? [name, { default: String(value.default), pattern: value.pattern ?? null, overridable: value.overridable }]
-          : [name, { default: String(value), pattern: null, overridable: false }],
-      ),
+    calendar: calendarOf(
+      calendarText,
+      Object.fromEntries(varEntries.map(([name, { default: value }]) => [name, value])),
     ),
+    calendarText,
+    vars: Object.fromEntries(varEntries),
     onFailure: file.on_failure,
     parallelSafe: file.parallel_safe,
     concurrency: file.concurrency,
@@ -40,6 +49,8 @@ export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: str
     freshness: file.freshness === undefined ? null : freshnessOf(file.freshness, freshnessSql),
     notify: file.notify,
     budgetUsd: file.budget_usd ?? null,
+    smoke: file.smoke === undefined ? null : textsOf(file.smoke.vars),
+    verify: file.verify === undefined ? null : { ...file.verify, cwd: file.verify.cwd ?? null },
     steps: file.steps.map((step) => ({
       id: step.id,
       title: step.title ?? step.id,
@@ -56,6 +67,10 @@ export function definitionOf(file: PipelineFile, dir: string, freshnessSql?: str
       cleanup: step.cleanup.map((work) => workOf(work, DEFAULT_RETRY)),
     })),
   };
+}
+
+function textsOf(values: Record<string, string | number>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
 }
 
 function fixesOf(fixes: NonNullable<PipelineFile['fixes']>): FixDefinition {

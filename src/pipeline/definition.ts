@@ -5,6 +5,7 @@ import type { NoticeEvent } from '../contracts/notice.js';
 import type { DecideWithin } from '../contracts/partition.js';
 import type { OnFailure } from '../contracts/status.js';
 import type { ActivityKind, Json } from '../contracts/step.js';
+import type { CalendarText } from './calendar-text.js';
 
 /** A pipeline file, checked and with its defaults filled in; `${…}` are still in place. */
 export interface PipelineDefinition {
@@ -12,7 +13,9 @@ export interface PipelineDefinition {
   description: string;
   /** Absolute path of the pipeline's folder; relative paths in `with` start there. */
   dir: string;
+  /** With the vars of the file; `forVars` gives that of a start with others. */
   calendar: Calendar;
+  calendarText: CalendarText;
   vars: Record<string, VarDefinition>;
   onFailure: OnFailure;
   parallelSafe: boolean;
@@ -31,7 +34,19 @@ export interface PipelineDefinition {
   notify: NotifyTarget[];
   /** Dollars after which a backfill pauses; null without a budget. */
   budgetUsd: number | null;
+  /** Vars of a trial run in a scratch place; null without `smoke:`. */
+  smoke: Record<string, string> | null;
+  /** What checks all that the pipeline has uploaded; null without `verify:`. */
+  verify: VerifyDefinition | null;
   steps: StepDefinition[];
+}
+
+export interface VerifyDefinition {
+  /** The place in a bucket that is checked. */
+  from: string;
+  /** A program and its arguments; `${folder}` is where the place was copied to. It prints a report as JSON. */
+  run: [string, ...string[]];
+  cwd: string | null;
 }
 
 export interface FreshnessDefinition {

@@ -1,7 +1,16 @@
 import type { AddInput, BackfillInput, Plan, PlannedPartition } from '../contracts/backfill.js';
 import type { SourceChanges } from '../contracts/freshness.js';
 import { DONE_STATUSES, type PartitionStatus, type StepStatus } from '../contracts/status.js';
-import { boundsOf, partitionsOfRange } from './calendar.js';
+import type { Json } from '../contracts/step.js';
+import {
+  boundsOf,
+  dayBefore,
+  daysOf,
+  daysOfKey,
+  isOnCalendar,
+  partitionsOfRange,
+  previousPartition,
+} from './calendar.js';
 import type { PipelineDefinition } from './definition.js';
 import { staleSince } from './due.js';
 import { PartitionError } from './errors.js';
@@ -12,7 +21,8 @@ export interface LatestPartition {
   status: PartitionStatus;
   /** ISO time before its first read. */
   sourceAsOf: string;
-  steps: { id: string; status: StepStatus }[];
+  /** `state`: what the step handed on. */
+  steps: { id: string; status: StepStatus; state?: Json }[];
 }
 
 const REASONS: Record<PartitionStatus, string> = {
@@ -27,14 +37,14 @@ const REASONS: Record<PartitionStatus, string> = {
 
 /**
  * What a backfill will do with each partition, in the order they run.
- * @param latest by partition key, from the ledger.
+ * @param latest by partition key, from the ledger, from the day before the first on; null for a check without the ledger.
  * @param changes of the source, for an input that says `stale`.
  * @throws PartitionError when the input does not fit the pipeline or the ledger.
  */
 export function planPartitions(
   definition: PipelineDefinition,
   input: BackfillInput,
-  latest: ReadonlyMap<string, LatestPartition>,
+  latest: ReadonlyMap<string, LatestPartition> | null,
   changes: SourceChanges = new Map(),
 ): Plan {
   const onFailure = input.onFailure ?? definition.onFailure;
@@ -51,9 +61,12 @@ export function planPartitions(
   const asked = requestedPartitions(definition, input);
   const excluded = checkedExclusions(definition, input.exclude ?? [], asked);
 
+  const others = othersOf(definition, latest ?? new Map());
   const partitions = asked.map((partition): PlannedPartition => {
-    const known = latest.get(partition);
+    const known = latest?.get(partition);
     if (excluded.has(partition)) return { partition, action: 'skip', reason: 'excluded' };
+    const covering = coveringKey(definition, partition, others, input.force === true);
+    if (covering !== null) return { partition, action: 'skip', reason: `done as ${covering}` };
     const changedAt = input.stale === true ? staleSince(definition, partition, known, changes) : null;
     const reason = changedAt === null ? REASONS[known?.status ?? 'pending'] : `stale: source changed at ${changedAt}`;
     const isDone = known !== undefined && DONE_STATUSES.includes(known.status);
@@ -61,6 +74,7 @@ export function planPartitions(
     checkEarlierSteps(partition, earlier, known);
     return { partition, action: 'run', reason: input.force === true ? 'forced' : reason };
   });
+  if (latest !== null && needsPreviousState(definition)) checkPreviousStates(definition, partitions, latest);
   if (input.order === 'desc') partitions.reverse();
   return {
     pipeline: definition.name,
@@ -70,6 +84,77 @@ export function planPartitions(
     notifies: definition.notify.length > 0,
     budgetUsd: definition.budgetUsd,
   };
+}
+
+/** What the ledger has under keys that the calendar does not have, and that is not to be done a second time. */
+function othersOf(
+  definition: PipelineDefinition,
+  latest: ReadonlyMap<string, LatestPartition>,
+): [string, LatestPartition][] {
+  return [...latest].filter(
+    ([key, { status }]) => (DONE_STATUSES.includes(status) || status === 'waiting') && !isOnCalendar(definition, key),
+  );
+}
+
+/**
+ * After a change of the calendar, planning goes by the days: those that are done under other keys are done.
+ * @returns the key under which the last of the days were done; null when none were.
+ * @throws PartitionError when only some of them were, or they are to be done again in other parts.
+ */
+function coveringKey(
+  definition: PipelineDefinition,
+  partition: string,
+  others: readonly [string, LatestPartition][],
+  force: boolean,
+): string | null {
+  const bounds = boundsOf(definition, partition);
+  const overlapping = others.filter(([key]) => {
+    const { start, end } = daysOfKey(key);
+    return start <= bounds.end && end >= bounds.start;
+  });
+  const [key, other] = overlapping.at(-1) ?? [];
+  if (key === undefined || other === undefined) return null;
+  const done = new Set(
+    overlapping.flatMap(([key, { status }]) => (DONE_STATUSES.includes(status) ? daysOf(daysOfKey(key)) : [])),
+  );
+  if (!force && daysOf(bounds).every((day) => done.has(day))) return key;
+  throw new PartitionError(
+    `${partition} overlaps with ${key}, which the ledger has as ${other.status}: set partition.every and partition.start of ${definition.name} back, or run it with other vars and a place of its own.`,
+  );
+}
+
+/** @throws PartitionError when a partition would begin without the state that the one before it hands on. */
+function checkPreviousStates(
+  definition: PipelineDefinition,
+  partitions: readonly PlannedPartition[],
+  latest: ReadonlyMap<string, LatestPartition>,
+): void {
+  const running = new Set(partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition));
+  for (const key of running) {
+    const previous = previousPartition(definition, key);
+    if (previous === null || running.has(previous) || stateBefore(definition, key, latest) !== undefined) continue;
+    throw new PartitionError(
+      `${key} begins with what ${previous} hands on, and the ledger has no such state: run ${previous} first.`,
+    );
+  }
+}
+
+/**
+ * What the done partition that ends the day before another handed on, whatever its key; undefined when there is none, or it
+ * handed on nothing. A partition that is run again finds what it found the first time.
+ */
+export function stateBefore(
+  definition: PipelineDefinition,
+  key: string,
+  latest: ReadonlyMap<string, LatestPartition>,
+): Json | undefined {
+  const last = dayBefore(boundsOf(definition, key).start);
+  for (const [other, { status, steps }] of latest) {
+    if (daysOfKey(other).end !== last || !DONE_STATUSES.includes(status)) continue;
+    const state = steps.findLast(({ state = null }) => state !== null)?.state;
+    if (state !== undefined) return state;
+  }
+  return undefined;
 }
 
 /**

@@ -5,7 +5,15 @@ import type { StepLimits } from '../contracts/limits.js';
 import type { PartitionInput, RemedyPlan, RenderedPartition, RenderedStep } from '../contracts/partition.js';
 import { FIX_KIND, type Json } from '../contracts/step.js';
 import { boundsOf, firstPartition, previousPartition } from './calendar.js';
-import type { LimitsDefinition, PipelineDefinition, Remedy, StepDefinition, Work } from './definition.js';
+import { calendarOf } from './calendar-text.js';
+import type {
+  LimitsDefinition,
+  PipelineDefinition,
+  Remedy,
+  StepDefinition,
+  VerifyDefinition,
+  Work,
+} from './definition.js';
 import { PartitionError } from './errors.js';
 import { type StepWith, stepKinds } from './step-kinds.js';
 import { asText, referencesIn, substitute, type TemplateValues, textsIn } from './template.js';
@@ -136,6 +144,25 @@ export function renderFix(
 }
 
 /**
+ * What checks the uploads of one run of a pipeline; null without `verify:`.
+ * @param folder where the place was copied to.
+ * @throws PartitionError when the vars do not fit.
+ */
+export function renderVerify(
+  definition: PipelineDefinition,
+  overrides: Record<string, string> | undefined,
+  folder: string,
+): VerifyDefinition | null {
+  if (definition.verify === null) return null;
+  const vars: Record<string, string> = effectiveVars(definition, overrides);
+  const resolved = (text: string) =>
+    text.replace(/\$\{(?:vars\.(\w+)|folder)\}/g, (_, name?: string) => (name === undefined ? folder : vars[name]!));
+  const { from, run, cwd } = definition.verify;
+  const [program, ...args] = run.map(resolved);
+  return { from: resolved(from), run: [program!, ...args], cwd: cwd === null ? null : resolved(cwd) };
+}
+
+/**
  * The steps of the remedies that cover a failure. Their ids are `<step>.<remedy>.<n>`, where n goes on counting when a remedy
  * is applied again: a second application is new work, not a retry of the first.
  * @param used how often each remedy was applied before.
@@ -206,6 +233,14 @@ export function effectiveVars(
     vars[name] = value;
   }
   return vars;
+}
+
+/**
+ * The pipeline as a start with these vars has it: its calendar may depend on them.
+ * @throws PartitionError when they do not fit.
+ */
+export function forVars(definition: PipelineDefinition, overrides: Record<string, string> = {}): PipelineDefinition {
+  return { ...definition, calendar: calendarOf(definition.calendarText, effectiveVars(definition, overrides)) };
 }
 
 /**

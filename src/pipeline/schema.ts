@@ -6,8 +6,9 @@ import { PROJECT_ID } from '../contracts/ids.js';
 import { ON_LIMIT } from '../contracts/limits.js';
 import { NOTICE_EVENTS } from '../contracts/notice.js';
 import { ON_FAILURE } from '../contracts/status.js';
+import { DAY, EVERY } from './calendar-text.js';
 import { regex } from './regex.js';
-import { bytes, date, duration, identifier } from './scalars.js';
+import { bytes, duration, identifier, isDate } from './scalars.js';
 import { sqlFile, stepKinds } from './step-kinds.js';
 
 /** Of a step that says nothing else, and of every step of a remedy. */
@@ -169,18 +170,34 @@ const notifyTarget = z.union([
   }),
 ]);
 
+const calendarDay = z
+  .string()
+  .regex(DAY, 'expected a date such as 2025-07-16')
+  .refine((text) => text.startsWith('$') || isDate(text), {
+    error: (issue) => `${String(issue.input)} is not a date that exists`,
+  });
+
+const smoke = z
+  .strictObject({ vars: z.record(z.string(), z.union(plain)) })
+  .describe('Vars of `dayfill run <pipeline> --smoke`: a short calendar, and a place of its own to upload to.');
+
+const verify = z
+  .strictObject({
+    from: stepKinds['storage/upload'].shape.to.describe('What is checked, such as gs://bucket/prefix.'),
+    run: stepKinds.command.shape.run.describe('Program and arguments; ${folder} is the copy of it that is checked.'),
+    cwd: z.string().min(1).max(1000).optional(),
+  })
+  .describe('Checks what the pipeline has uploaded: `dayfill verify <pipeline>`.');
+
 /** pipeline.yaml, names as they stand in the file. What a schema cannot say is in checks.ts. */
 export const pipelineSchema = z
   .strictObject({
     pipeline: pipelineName.describe("The name of the pipeline's folder."),
     description: z.string().max(2000).default(''),
     partition: z.strictObject({
-      every: z
-        .string()
-        .regex(/^[1-9]\d{0,3}d$/, 'expected days, such as 1d or 30d')
-        .describe('Length of a partition.'),
-      start: date.describe('First day of the first partition.'),
-      end: date.optional().describe('Last day of the last partition.'),
+      every: z.string().regex(EVERY, 'expected days, such as 1d or 30d').describe('Length of a partition.'),
+      start: calendarDay.describe('First day of the first partition.'),
+      end: calendarDay.optional().describe('Last day of the last partition.'),
     }),
     vars: z
       .record(z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'expected letters, digits and "_"'), variable)
@@ -200,6 +217,8 @@ export const pipelineSchema = z
     budget_usd: dollars
       .optional()
       .describe('Dollars after which a backfill pauses: it starts no further partition until resumed.'),
+    smoke: smoke.optional(),
+    verify: verify.optional(),
     lock: identifier.optional().describe('Pipelines that name the same lock take turns.'),
     steps: z.array(step).min(1),
   })

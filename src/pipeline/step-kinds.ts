@@ -11,6 +11,13 @@ const word = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   .regex(/^[^\u0000-\u001f\u007f]*$/, 'expected text without control characters')
   .regex(/^(?!-)/, 'expected text that does not begin with "-"');
+/** Empty only by a var: then there is nothing to run. */
+const program = z
+  .string()
+  .max(1000)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  .regex(/^[^\u0000-\u001f\u007f]*$/, 'expected text without control characters')
+  .regex(/^(?!-)/, 'expected text that does not begin with "-"');
 const json: z.ZodType<Json> = z.json();
 const argument = z
   .string()
@@ -84,11 +91,12 @@ export const stepKinds = {
     to: place,
     remove: z.array(word).default([]).describe('Further folders and files to remove.'),
     keep: flag.optional().describe('Remove nothing.'),
+    dry_run: flag.optional().describe('Remove nothing, since the upload was a dry run.'),
     ...anywhere,
   }),
   command: z.strictObject({
     run: z
-      .tuple([word], argument, { error: 'expected a list: the program, then its arguments, e.g. ["bq", "ls"]' })
+      .tuple([program], argument, { error: 'expected a list: the program, then its arguments, e.g. ["bq", "ls"]' })
       .describe('The program and its arguments; no shell reads them.'),
     success: regex.optional(),
     failure: regex.optional(),

@@ -61,13 +61,13 @@ export function manifestLast(a: string, b: string): number {
   return Number(a === MANIFEST) - Number(b === MANIFEST) || (a < b ? -1 : 1);
 }
 
-/** Names of the files in each folder that has any; those whose names begin with "." or "_" are no partitions. */
+/** Names of the files in each folder that has any. What begins with "." is left out, and folders that begin with "_". */
 async function filesByFolder(root: string, place = '', found = new Map<string, string[]>()) {
   const entries = await readdir(path.join(root, place), { withFileTypes: true }).catch((error) => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  const files = entries.filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.')).map(({ name }) => name);
   if (files.length > 0) found.set(place, files);
   for (const { name } of entries.filter((entry) => entry.isDirectory() && !/^[._]/.test(entry.name))) {
     await filesByFolder(root, path.posix.join(place, name), found);

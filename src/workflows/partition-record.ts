@@ -56,7 +56,11 @@ export class PartitionRecord {
   /** Takes the pipeline file as it was read; steps that have an outcome keep it, and so does the time of the first read. */
   load(rendered: RenderedPartition): void {
     this.rendered = { ...rendered, sourceAsOf: this.rendered?.sourceAsOf ?? rendered.sourceAsOf };
-    for (const id of rendered.earlierSteps) this.outcome(id).status = 'succeeded';
+    for (const id of rendered.earlierSteps) {
+      const outcome = this.outcome(id);
+      outcome.status = 'succeeded';
+      outcome.state = rendered.earlierStates?.[id] ?? null;
+    }
     for (const { id } of rendered.steps) this.outcome(id);
   }
 

@@ -175,6 +175,12 @@ describe('command', () => {
     expect(results()).toEqual([]);
   });
 
+  test('does nothing where a var has left the name of the program empty', async () => {
+    const { result, log } = await ran(command, { run: ['', 'manifests.txt'] });
+    expect(result).toMatchObject({ counts: {}, state: null });
+    expect(log).toContain('# nothing to run');
+  });
+
   test('hands on nothing when it fails', async () => {
     const { failure } = await bash(`echo '{"state":{"a":1}}' > "$DAYFILL_RESULT"; exit 3`);
     expect(failure).toMatchObject({ kind: 'exit_code', exitCode: 3 });

@@ -9,6 +9,7 @@ export function pipeline(given: Partial<PipelineDefinition> = {}): PipelineDefin
     description: '',
     dir: '/pipelines/talbots',
     calendar: { everyDays: 1, start: '2025-07-01', end: null },
+    calendarText: { every: '1d', start: '2025-07-01', end: null },
     vars: {},
     onFailure: 'wait',
     parallelSafe: false,
@@ -21,6 +22,8 @@ export function pipeline(given: Partial<PipelineDefinition> = {}): PipelineDefin
     freshness: null,
     notify: [],
     budgetUsd: null,
+    smoke: null,
+    verify: null,
     steps: [step({ id: 'crm' }), step({ id: 'identity' })],
     ...given,
   };

@@ -302,6 +302,30 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     '20:30 steps.0.remedies.0.run.1.with.project: ${partition} cannot say what is run or where; expected plain text, or a var that is not overridable',
   ],
   [
+    'a calendar with a var that is none',
+    'every: 1d',
+    'every: "${vars.days}d"',
+    '3:21 partition.every: ${vars.days} is not declared under vars; there is client, project_id, location',
+  ],
+  [
+    'a calendar with a var that is no date',
+    'start: 2025-07-01',
+    'start: "${vars.client}"',
+    '3:12 partition: "talbots" is not a date; expected one such as 2025-07-16',
+  ],
+  [
+    'a trial run that changes a fixed var',
+    'on_failure: wait',
+    'smoke: { vars: { client: other } }',
+    '5:26 smoke.vars.client: expected a var that is overridable',
+  ],
+  [
+    'a verification of what no start knows',
+    'on_failure: wait',
+    'verify: { from: "gs://${partition}", run: [check, "${folder}"] }',
+    '5:17 verify.from: unknown ${partition}; expected vars.<name>, or folder in run',
+  ],
+  [
     'park without parallel_safe',
     'on_failure: wait',
     'on_failure: park',

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { BackfillInput } from '../../../src/contracts/backfill.js';
 import { PARTITION_STATUSES, type PartitionStatus } from '../../../src/contracts/status.js';
+import type { Json } from '../../../src/contracts/step.js';
 import { PartitionError } from '../../../src/pipeline/errors.js';
-import { type LatestPartition, planPartitions } from '../../../src/pipeline/plan.js';
+import { type LatestPartition, planPartitions, stateBefore } from '../../../src/pipeline/plan.js';
 import { pipeline, step } from './definitions.js';
 
 const range: BackfillInput = { pipeline: 'talbots', from: '2025-07-16', to: '2025-07-18' };
@@ -177,6 +178,98 @@ describe('what is refused, in one sentence', () => {
     expect(() => lines({ order: 'desc' }, known({}), stateful)).toThrow(
       new PartitionError('talbots hands state from one partition to the next, so it cannot run in order desc.'),
     );
-    expect(lines({ order: 'asc' }, known({}), stateful)).toHaveLength(3);
+    expect(lines({ order: 'asc', from: '2025-07-01', to: '2025-07-03' }, known({}), stateful)).toHaveLength(3);
+  });
+});
+
+describe('a pipeline whose partitions hand state on', () => {
+  const chunks = (everyDays = 10) => {
+    const calendar = { everyDays, start: '2025-07-01', end: '2025-08-04' };
+    const generate = step({ id: 'generate', with: { run: ['make', '${previous.state.ids}'] } });
+    return pipeline({ calendar, steps: [generate, step({ id: 'upload' })] });
+  };
+  const done = (status: PartitionStatus = 'succeeded', state: unknown = { ids: 7 }): LatestPartition => ({
+    status,
+    sourceAsOf: '2025-09-01T00:00:00.000Z',
+    steps: [
+      { id: 'generate', status, state: state as Json },
+      { id: 'upload', status, state: null },
+    ],
+  });
+  const FIRST = '2025-07-01..2025-07-10';
+  const SECOND = '2025-07-11..2025-07-20';
+  const THIRD = '2025-07-21..2025-07-30';
+  const planned = (input: Partial<BackfillInput>, latest: Record<string, LatestPartition>, every?: number) => {
+    const range = { pipeline: 'backlog', partitions: [SECOND], ...input };
+    return planPartitions(chunks(every), range, new Map(Object.entries(latest))).partitions.map(
+      ({ partition, action, reason }) => `${partition} ${action} ${reason}`,
+    );
+  };
+
+  it('begins with the first, and goes on where the state is known or comes with the same plan', () => {
+    expect(planned({ partitions: [FIRST, SECOND, THIRD] }, {})).toHaveLength(3);
+    expect(planned({}, { [FIRST]: done() })).toEqual([`${SECOND} run never run`]);
+    expect(planned({ partitions: [FIRST, SECOND], force: true }, { [FIRST]: done(), [SECOND]: done() })).toHaveLength(
+      2,
+    );
+  });
+
+  it.each([
+    ['never ran', {}],
+    ['failed', { [FIRST]: done('failed') }],
+    ['waits', { [FIRST]: done('waiting') }],
+    ['was marked by hand, without state', { [FIRST]: done('succeeded', null) }],
+  ])('refuses one whose predecessor %s', (_, latest) => {
+    expect(() => planned({}, latest as Record<string, LatestPartition>)).toThrow(
+      new PartitionError(
+        `${SECOND} begins with what ${FIRST} hands on, and the ledger has no such state: run ${FIRST} first.`,
+      ),
+    );
+  });
+
+  it('refuses a plan that leaves the predecessor out', () => {
+    expect(() => planned({ partitions: [FIRST, SECOND, THIRD], exclude: [SECOND] }, { [FIRST]: done() })).toThrow(
+      /^2025-07-21\.\.2025-07-30 begins with what 2025-07-11\.\.2025-07-20 hands on/,
+    );
+  });
+
+  it('does not ask a check without ledger', () => {
+    expect(planPartitions(chunks(), { pipeline: 'backlog', partitions: [SECOND] }, null).partitions).toHaveLength(1);
+  });
+
+  describe('after a change of its chunks', () => {
+    const LONG = '2025-07-01..2025-07-20';
+
+    it('takes days that are done under other keys for done', () => {
+      const latest = { [FIRST]: done(), [SECOND]: done() };
+      expect(planned({ partitions: [LONG] }, latest, 20)).toEqual([`${LONG} skip done as ${SECOND}`]);
+      expect(planned({ partitions: [FIRST, SECOND] }, { [LONG]: done() })).toEqual([
+        `${FIRST} skip done as ${LONG}`,
+        `${SECOND} skip done as ${LONG}`,
+      ]);
+    });
+
+    it('goes on with the state that the days before ended with, whatever their key', () => {
+      const next = '2025-07-21..2025-08-04';
+      expect(planned({ partitions: [next] }, { [FIRST]: done(), [SECOND]: done() }, 20)).toEqual([
+        `${next} run never run`,
+      ]);
+      const before = new Map([[SECOND, done('succeeded', { ids: 9 })]]);
+      expect(stateBefore(chunks(20), next, before)).toEqual({ ids: 9 });
+    });
+
+    it.each([
+      ['only some of the days are done', { [FIRST]: done() }, {}],
+      ['one of them waits', { [FIRST]: done(), [SECOND]: done('waiting') }, {}],
+      ['they are forced', { [FIRST]: done(), [SECOND]: done() }, { force: true }],
+    ])('refuses an overlap when %s', (_, latest, input) => {
+      expect(() => planned({ partitions: [LONG], ...input }, latest as Record<string, LatestPartition>, 20)).toThrow(
+        /^2025-07-01\.\.2025-07-20 overlaps with 2025-07-\d\d\.\.2025-07-\d\d, which the ledger has as (succeeded|waiting): set partition\.every/,
+      );
+    });
+
+    it('takes no notice of what failed under another key', () => {
+      expect(planned({ partitions: [LONG] }, { [FIRST]: done('failed') }, 20)).toEqual([`${LONG} run never run`]);
+    });
   });
 });
