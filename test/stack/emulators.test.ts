@@ -143,9 +143,9 @@ describe('queries', () => {
 
   test('a wildcard finds tables with a "-" in their names', async () => {
     await rows(
-      'create table probe.`dated_2025-07-16` as select 1 x; create table probe.`dated_2025-07-17` as select 2 x',
+      'create table probe.`daily_2025-07-16` as select 1 x; create table probe.`daily_2025-07-17` as select 2 x',
     );
-    expect(await rows('select _table_suffix day, x from `probe.dated_*` order by x')).toEqual([
+    expect(await rows('select _table_suffix day, x from `probe.daily_*` order by x')).toEqual([
       { day: '2025-07-16', x: 1 },
       { day: '2025-07-17', x: 2 },
     ]);
@@ -429,6 +429,11 @@ describe('costs', () => {
     expect(await count('probe.timed')).toBe(0);
     await expect(rows(SLOW_QUERY, { jobTimeoutMs: 300 })).rejects.toMatchObject({ errors: [{ reason: 'stopped' }] });
     await rows('select 1', { jobTimeoutMs: 60_000 });
+    const bad = { maximumBytesBilled: 'much' };
+    await expect(rows('select 1', bad)).rejects.toMatchObject({
+      code: 400,
+      message: expect.stringContaining('maximumBytesBilled: much'),
+    });
   });
 
   test('what a job costs is told while it runs, to several clients, and of one that waits for its turn', async () => {
@@ -458,6 +463,14 @@ describe('costs', () => {
     });
     expect(first[queued.id!]).toMatchObject({ status: { state: 'PENDING' }, statistics: { totalSlotMs: '0' } });
     expect(slotMs(metadata)).toBeGreaterThan(0);
+    const [ahead] = await bigquery.createQueryJob({ query: 'select id from probe.priced', dryRun: true });
+    expect(ahead.metadata.statistics.totalBytesProcessed).toBe('8000');
+    const [impatient] = await bigquery.createQueryJob({ query: 'select 1', location: 'US' });
+    await impatient.cancel();
+    expect((await impatient.getMetadata())[0].status).toMatchObject({
+      state: 'DONE',
+      errorResult: { reason: 'stopped' },
+    });
     const later = slotMs((await listed())[running.id!]!);
     expect(later).toBeGreaterThan(slotMs(first[running.id!]!));
     await running.cancel();

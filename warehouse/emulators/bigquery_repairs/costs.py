@@ -8,6 +8,7 @@ read; UPDATE, DELETE and MERGE count the whole rows of the table that they chang
 
 import json
 import re
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,7 @@ class _Sample:
     dates: set[str]
 
 
+_planning = threading.Lock()
 # By the table's quoted name; taken anew when a table's rows or columns have changed much.
 _sampled: dict[str, _Sample] = {}
 
@@ -97,12 +99,14 @@ def _bytes_by_table(
 
 
 def _plan(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None) -> list[dict[str, Any]]:
-    # Statistics would answer `max(x)`, or a filter that no row fulfils, without a look at the column.
-    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-    try:
-        [(_, plan)] = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters).fetchall()
-    finally:
-        connection.execute("RESET disabled_optimizers")
+    # Statistics would answer `max(x)`, or a filter that no row fulfils, without a look at the column. The setting is
+    # that of all connections, and a dry run can be planned beside a job.
+    with _planning:
+        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+        try:
+            [(_, plan)] = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters).fetchall()
+        finally:
+            connection.execute("RESET disabled_optimizers")
     return json.loads(plan)
 
 

@@ -1,4 +1,4 @@
-"""Run jobs one after another on a thread of their own, so that the server answers meanwhile.
+"""Run jobs one after another on a thread of their own, so that the server answers meanwhile; dry runs on another.
 
 Stock runs a job inside the request that brings it and blocks every other request until it ends:
 no status, no cancel, no time-out, no health check during a long query. Bytes and slots are absent.
@@ -16,7 +16,7 @@ import bqemulator.api.routes.jobs as job_routes
 import duckdb
 from bqemulator.api.dependencies import AppContext
 from bqemulator.catalog.models import JobMeta
-from bqemulator.domain.errors import AlreadyExistsError, DomainError, InvalidQueryError
+from bqemulator.domain.errors import AlreadyExistsError, DomainError, InvalidQueryError, ValidationError
 from bqemulator.jobs.error_mapper import translate_runtime_error
 
 from .connections import fresh_connection
@@ -62,6 +62,8 @@ class JobRunner:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job")
+        # Dry runs change nothing and end at once: they need not wait for jobs.
+        self._dry_pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dry-run")
         self._jobs: dict[tuple[str, str], Job] = {}
         self._of_thread = threading.local()
 
@@ -74,13 +76,13 @@ class JobRunner:
         """
         if context.catalog.get_job(project_id, job_id) is not None:
             raise AlreadyExistsError(f"Already Exists: Job {project_id}:US.{job_id}")
+        maximum_bytes_billed = _int64(configuration.get("query", {}), "maximumBytesBilled")
+        timeout_ms = _int64(configuration, "jobTimeoutMs") or 0
         # In memory only: after a crash a job that had not ended is unknown, and did nothing unless it was a script.
         context.catalog._cache.upsert_job(_record(context, project_id, job_id, configuration))
-        limit = configuration.get("query", {}).get("maximumBytesBilled")
-        job = Job(context, project_id, job_id, maximum_bytes_billed=None if limit is None else int(limit))
+        job = Job(context, project_id, job_id, maximum_bytes_billed=maximum_bytes_billed)
         self._jobs[project_id, job_id] = job
-        timeout_ms = int(configuration.get("jobTimeoutMs") or 0)
-        job.done = self._pool.submit(self._run, job, configuration, work)
+        job.done = self._pool.submit(self._run, job, work)
         if timeout_ms > 0:
             reason = f"Job execution was cancelled: Job timed out after {timeout_ms / 1000:g}s"
             timer = threading.Timer(timeout_ms / 1000, self._stop, (job, reason))
@@ -89,10 +91,10 @@ class JobRunner:
             job.done.add_done_callback(lambda _: timer.cancel())
 
     async def dry_run(self, context: AppContext, project_id: str, job_id: str, work: Work) -> dict[str, Any]:
-        """Run `work` in its turn and forget the job."""
+        """Run `work` beside the jobs and forget it."""
         job = Job(context, project_id, job_id, dry=True)
         try:
-            return await asyncio.wrap_future(self._pool.submit(self._work, job, work))
+            return await asyncio.wrap_future(self._dry_pool.submit(self._work, job, work))
         finally:
             context.catalog.delete_job(project_id, job_id, not_found_ok=True)
 
@@ -109,15 +111,21 @@ class JobRunner:
             self._stop(job, _CANCELLED)
 
     def _stop(self, job: Job, reason: str) -> None:
-        if job.stopped is None:
-            job.stopped = reason
+        if job.stopped is not None:
+            return
+        job.stopped = reason
+        if job.done.cancel():  # it was still waiting for its turn
+            self._end(job, reason="stopped", message=job.stopped)
+            del self._jobs[job.project_id, job.job_id]
+        else:
             threading.Thread(target=_interrupt, args=(job,), daemon=True).start()
 
     def stop(self) -> None:
         """Cancel every job and take no more."""
         for project_id, job_id in list(self._jobs):
             self.cancel(project_id, job_id)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._dry_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def current(self) -> Job | None:
         """The job that this thread runs."""
@@ -155,21 +163,24 @@ class JobRunner:
         times = {"creation_time": began.creation_time, "start_time": began.start_time}
         return with_statistics(record, job).model_copy(update=times)
 
-    def _run(self, job: Job, configuration: dict[str, Any], work: Work) -> None:
+    def _run(self, job: Job, work: Work) -> None:
         catalog = job.context.catalog
         try:
             self._work(job, work)
         except BaseException as error:
             refusal = error if isinstance(error, DomainError) else translate_runtime_error(error)
-            result = {"reason": refusal.bq_reason, "message": refusal.message}
-            end = {"state": "DONE", "error_result": result, "end_time": job.context.clock.now()}
-            catalog.upsert_job(with_statistics(catalog.get_job(job.project_id, job.job_id), job).model_copy(update=end))
+            self._end(job, reason=refusal.bq_reason, message=refusal.message)
         finally:
             record = catalog.get_job(job.project_id, job.job_id)
             if job.stopped and record.error_result:
                 error_result = {"reason": "stopped", "message": job.stopped}
                 catalog.upsert_job(record.model_copy(update={"error_result": error_result}))
             del self._jobs[job.project_id, job.job_id]
+
+    def _end(self, job: Job, **error_result: str) -> None:
+        record = with_statistics(job.context.catalog.get_job(job.project_id, job.job_id), job)
+        end = {"state": "DONE", "error_result": error_result, "end_time": job.context.clock.now()}
+        job.context.catalog.upsert_job(record.model_copy(update=end))
 
     def _work(self, job: Job, work: Work) -> dict[str, Any]:
         with fresh_connection(job.context.engine) as connection:
@@ -194,6 +205,14 @@ def with_statistics(record: JobMeta, job: Job) -> JobMeta:
     costs = job.statistics()
     query = {**record.statistics.get("query", {}), **costs["query"]}
     return record.model_copy(update={"statistics": {**record.statistics, **costs, "query": query}})
+
+
+def _int64(configuration: dict[str, Any], name: str) -> int | None:
+    value = configuration.get(name)
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        raise ValidationError(f"Invalid value for {name}: {value} is not an integer.") from None
 
 
 def _mark_running(job: Job) -> None:
