@@ -18,9 +18,11 @@ import { createRunner } from './runners/create-runner.js';
 import { prepareDagsterHome } from './runners/dagster-home.js';
 import { bigQueryClients } from './warehouse/bigquery.js';
 import { openFixRecords } from './warehouse/fixes/fix-record.js';
-import { createSqlGuard } from './warehouse/fixes/guard.js';
+import { createQueryGuard, createSqlGuard } from './warehouse/fixes/guard.js';
 import { cancelLabelledJobs } from './warehouse/jobs.js';
 import { openLedger } from './warehouse/ledger.js';
+import { openProtectedTables } from './warehouse/protected-tables.js';
+import { openTotalsRecord } from './warehouse/told-totals.js';
 
 /** How long steps under way get to stop when the worker is asked to. */
 const SHUTDOWN_GRACE = '10 seconds';
@@ -54,6 +56,7 @@ export async function runWorker(config: Config): Promise<void> {
   await runner.sweep();
   prepareDagsterHome(config.stateDir);
   const clients = bigQueryClients(config);
+  const python = path.join(config.venv, 'bin', 'python');
   const connection = await NativeConnection.connect(temporalConnectConfig(config).connectionOptions);
   const worker = await Worker.create({
     connection,
@@ -68,9 +71,12 @@ export async function runWorker(config: Config): Promise<void> {
       client,
       clients,
       advisers: createAdvisers(config, logger),
-      guard: createSqlGuard(path.join(config.venv, 'bin', 'python')),
+      guard: createSqlGuard(python),
+      queryGuard: createQueryGuard(python),
       ledger: openLedger(clients(project), dataset, location),
       fixRecords: openFixRecords(clients(project), dataset, location),
+      protectedTables: openProtectedTables(clients(project), dataset, location),
+      totalsRecord: openTotalsRecord(clients(project), dataset, location),
       warn: (workflowId, runId, warning) =>
         client.workflow.getHandle(workflowId, runId).signal(limitWarningSignal, warning),
       loadPipeline: (name, vars) =>

@@ -23,6 +23,8 @@ export interface StepQuery {
   /** Dataset of tables that name none. */
   dataset: string | null;
   maxBytesBilled: number | null;
+  /** Besides those of the partition. */
+  params?: Record<string, unknown>;
 }
 
 export interface JobStatistics {
@@ -84,7 +86,7 @@ export function activityHash(length?: number): string {
 async function startOrFind(
   context: StepContext,
   bigquery: BigQuery,
-  { name, query, location, dataset, maxBytesBilled }: StepQuery,
+  { name, query, location, dataset, maxBytesBilled, params }: StepQuery,
 ): Promise<{ job: Job; reused: boolean }> {
   const base = `${jobIdBase(context)}${name === '' ? '' : `-${name}`}`;
   const place = location === null ? {} : { location };
@@ -98,7 +100,7 @@ async function startOrFind(
         ...place,
         ...(dataset !== null && { defaultDataset: { datasetId: dataset } }),
         ...(bounds.length > 0 && { maximumBytesBilled: `${Math.min(...bounds)}` }),
-        params: partitionParams(context.request.partition),
+        params: { ...partitionParams(context.request.partition), ...params },
         labels: context.labels,
         jobTimeoutMs: context.request.timeoutMs,
       };

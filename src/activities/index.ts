@@ -13,14 +13,16 @@ import type { Vars } from '../contracts/ids.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
 import type { FixRecords } from '../warehouse/fixes/fix-record.js';
-import type { SqlGuard } from '../warehouse/fixes/guard.js';
+import type { QueryGuard, SqlGuard } from '../warehouse/fixes/guard.js';
 import type { Ledger } from '../warehouse/ledger.js';
+import type { TotalsRecord } from '../warehouse/told-totals.js';
 import { adviceActivities } from './advise.js';
 import { awaitWorkflowActivity } from './await-workflow.js';
 import { beating } from './beating.js';
 import { bigQueryFix } from './bigquery-fix.js';
 import { bigQueryQuery } from './bigquery-query.js';
 import { catchUpActivities } from './catch-up.js';
+import { checkReconcile } from './check-reconcile.js';
 import { command } from './command.js';
 import { dagsterJob } from './dagster-job.js';
 import { dbtBuild } from './dbt-build.js';
@@ -38,6 +40,8 @@ export interface ActivityDeps extends StepDeps {
   ledger: Ledger;
   loadPipeline(name: string, vars?: Vars): PipelineDefinition;
   guard: SqlGuard;
+  queryGuard: QueryGuard;
+  totalsRecord: TotalsRecord;
   fixRecords: FixRecords;
   /** Who is asked for a proposal, in this order. */
   advisers: Adviser[];
@@ -64,6 +68,7 @@ export function createActivities(
     'bigquery/fix': bigQueryFix(deps)(deps),
     'storage/upload': storageUpload(deps),
     'storage/cleanup': storageCleanup(deps),
+    'check/reconcile': checkReconcile(deps)(deps),
     command: command(deps),
     plan: beating(plan),
     planMore: beating(planMore),

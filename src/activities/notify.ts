@@ -22,7 +22,7 @@ export function noticeActivities(deps: {
   async function complete(notice: Notice): Promise<Notice> {
     const { event, pipeline, partitions } = notice;
     const days = partitions.flatMap(({ partition }) => partition.split('..')).sort();
-    if (days.length === 0 || event === 'waiting' || event === 'limit') return notice;
+    if (days.length === 0 || ['waiting', 'limit', 'revised'].includes(event)) return notice;
     if (event === 'reminder') {
       const rows = await deps.ledger.latest(pipeline);
       return { ...notice, partitions: withAllThatWait(partitions, rows.values()) };

@@ -13,6 +13,7 @@ import { maskPersonal } from '../runners/mask.js';
 import type { Runner } from '../runners/runner.js';
 import { firstBytes } from '../runners/text.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
+import type { ProtectedTables } from '../warehouse/protected-tables.js';
 import { TempTables } from '../warehouse/temp-tables.js';
 import { type CrossedLimit, LimitWatch } from './limit-watch.js';
 import { childEnvironment } from './step-environment.js';
@@ -29,6 +30,7 @@ export interface StepDeps {
   clients: BigQueryClients;
   /** Cancels the running BigQuery jobs with these labels and waits until they have ended. */
   cancelLabelledJobs(projectId: string | undefined, labels: Record<string, string>): Promise<void>;
+  protectedTables: ProtectedTables;
   /** Tells the partition of a step that it crossed a limit that it only warns of. */
   warn(workflowId: string, runId: string, warning: LimitWarning): Promise<void>;
 }
@@ -36,6 +38,7 @@ export interface StepDeps {
 /** What one attempt at a step of a kind has to work with. */
 export interface StepContext<K extends ActivityKind = ActivityKind> {
   deps: StepDeps;
+  kind: K;
   request: StepRequest;
   /** The step's `with`, typed. */
   with: StepWith<K>;
@@ -199,6 +202,7 @@ class StepAttempt<K extends ActivityKind> {
     log.write(`# ${request.key}: ${this.kind}, attempt ${attempt}, ${new Date().toISOString()}`);
     return run({
       deps,
+      kind: this.kind,
       request,
       with: given,
       pipelineDir,

@@ -1,6 +1,7 @@
 import type { ActivityKind } from '../contracts/step.js';
 import { MissingExecutableError, type RunRequest, type RunResult } from '../runners/runner.js';
 import { type StepContext, StepError } from './step-activity.js';
+import { StepProtection } from './step-protection.js';
 
 type ProcessRequest = Pick<RunRequest, 'argv' | 'cwd' | 'warm' | 'onStdoutLine' | 'onStderrLine'> & {
   /** Besides what every process of the step gets. */
@@ -10,7 +11,8 @@ type ProcessRequest = Pick<RunRequest, 'argv' | 'cwd' | 'warm' | 'onStdoutLine' 
 /**
  * Runs the process of a step. An attempt after the first stops what the one before left running, here and in BigQuery;
  * and a step that is cancelled, times out or is killed leaves no BigQuery job running, which killing a process does not end.
- * @throws StepError of kind `missing_executable`, or the signal's reason once the process is gone.
+ * @throws StepError of kind `missing_executable`, of kind `pipeline` when dbt was kept from replacing a protected table, or
+ * the signal's reason once the process is gone.
  */
 export async function runStepProcess<K extends ActivityKind>(
   context: StepContext<K>,
@@ -21,23 +23,27 @@ export async function runStepProcess<K extends ActivityKind>(
     await deps.runner.takeOver(request.key);
     await cancelJobs(context);
   }
+  const protection = await StepProtection.open(context);
   log.write(`$ ${process.argv.map(quoted).join(' ')}`);
   try {
     const result = await deps.runner.run({
       ...process,
-      env: { ...context.env, ...env },
+      env: { ...context.env, ...protection.env, ...env },
       key: request.key,
       log,
       signal,
       onStart: (pid) => context.heartbeat({ pid }),
     });
     if (result.killedBy !== null) await cancelJobs(context);
+    await protection.settle();
     return result;
   } catch (error) {
     if (error instanceof MissingExecutableError) throw new StepError('missing_executable', error.message);
     if (signal.aborted && isOurs(signal.reason))
       await cancelJobs(context).catch((failure) => log.write(`# ${failure.message}`));
     throw error;
+  } finally {
+    await protection.close();
   }
 }
 

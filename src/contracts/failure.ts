@@ -5,6 +5,7 @@ import type { Usage } from './limits.js';
  *
  * - `test_failure`: one or more data tests failed; `tests` names them
  * - `sql_error`: the warehouse refused a statement; the message has the position when the warehouse gave one
+ * - `mismatch`: a reconciliation found other totals in the target than in the source; the message names days and differences
  * - `step_error`: the tool ran and reported an error that is none of the others
  * - `missing_executable`: the program, virtual environment, project, job or file is not there
  * - `exit_code`: a command ended with a code that means failure, or its output said so
@@ -18,6 +19,7 @@ import type { Usage } from './limits.js';
 export const FAILURE_KINDS = [
   'test_failure',
   'sql_error',
+  'mismatch',
   'step_error',
   'missing_executable',
   'exit_code',

@@ -1,9 +1,10 @@
 import type { Digest } from './catch-up.js';
 import type { FailureKind } from './failure.js';
 import type { PartitionStatus } from './status.js';
+import type { Revisions } from './step.js';
 
 /** When people are told. */
-export const NOTICE_EVENTS = ['waiting', 'reminder', 'fixed', 'finished', 'limit', 'digest'] as const;
+export const NOTICE_EVENTS = ['waiting', 'reminder', 'fixed', 'revised', 'finished', 'limit', 'digest'] as const;
 export type NoticeEvent = (typeof NOTICE_EVENTS)[number];
 
 /** A partition that a notice is about. */
@@ -31,6 +32,8 @@ export interface NoticePartition {
 /** Of a partition as a workflow knows it: a digest says how each stands; why is looked up when it is sent. */
 export const UNEXPLAINED = { step: null, failure: null, proposal: null, decidesAt: null };
 
+export type StepRevisions = Revisions & { step: string };
+
 /** What people are told by the targets of the pipeline's `notify:`. */
 export interface Notice {
   event: NoticeEvent;
@@ -39,6 +42,8 @@ export interface Notice {
   /** ISO time. */
   at: string;
   partitions: NoticePartition[];
+  /** Days whose totals have changed, by the step that found them; only for `revised`. */
+  revised?: StepRevisions[];
   /** How the backfill ended, of `finished`; that it pauses since its budget has run out, of `limit`. */
   backfill: {
     state: 'succeeded' | 'failed' | 'cancelled' | 'paused';

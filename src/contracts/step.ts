@@ -7,6 +7,7 @@ export const STEP_KINDS = [
   'bigquery/query',
   'storage/upload',
   'storage/cleanup',
+  'check/reconcile',
   'command',
 ] as const;
 export type StepKind = (typeof STEP_KINDS)[number];
@@ -57,6 +58,15 @@ export interface StepResult extends Usage {
   log: string | null;
   /** Handed to the next partition as `${previous.state.*}`; at most 4 KB. */
   state: Json;
+  /** Days whose totals an earlier run of the step had otherwise. */
+  revised?: Revisions;
+}
+
+/** Days whose totals have changed since they were last told; figures are decimal text, null where there is none. */
+export interface Revisions {
+  days: { day: string; figures: { name: string; before: string | null; after: string | null }[] }[];
+  /** How many days more there are than named. */
+  more: number;
 }
 
 /** Typed heartbeat: what people see as progress, and what a retry needs to take over. */

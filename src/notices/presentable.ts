@@ -1,4 +1,4 @@
-import type { Notice, NoticePartition } from '../contracts/notice.js';
+import type { Notice, NoticePartition, StepRevisions } from '../contracts/notice.js';
 import { maskPersonal } from '../runners/mask.js';
 import { firstBytes } from '../runners/text.js';
 
@@ -8,13 +8,23 @@ const MOST_TESTS = 10;
 
 /** A notice as it may leave the house: personal data and secrets masked, texts of sensible length, no hidden characters. */
 export function presentable(notice: Notice): Notice {
-  const { partitions, backfill, digest } = notice;
+  const { partitions, backfill, digest, revised } = notice;
   return {
     ...notice,
     partitions: partitions.map(presentablePartition),
     backfill: backfill && { ...backfill, message: shown(backfill.message) },
     ...(digest && { digest: { ...digest, problem: digest.problem && shown(digest.problem) } }),
+    ...(revised !== undefined && { revised: revised.map(presentableRevisions) }),
   };
+}
+
+/** Figures are decimal text of dayfill's own; their names are columns of a query. */
+function presentableRevisions({ days, ...rest }: StepRevisions): StepRevisions {
+  const named = days.map(({ day, figures }) => ({
+    day,
+    figures: figures.map((figure) => ({ ...figure, name: shown(figure.name, 100) })),
+  }));
+  return { ...rest, days: named };
 }
 
 function presentablePartition(one: NoticePartition): NoticePartition {

@@ -1,5 +1,5 @@
 import { dollarsText } from '../contracts/amounts.js';
-import type { Notice, NoticePartition } from '../contracts/notice.js';
+import type { Notice, NoticePartition, StepRevisions } from '../contracts/notice.js';
 import { PARTITION_STATUSES } from '../contracts/status.js';
 
 /** A message, before it takes the form of a channel; `code` stands as it is and can be copied. */
@@ -21,6 +21,7 @@ export function noticeText(notice: Notice): NoticeText {
   if (event === 'finished') return finishedText(notice);
   if (event === 'limit') return limitText(notice);
   if (event === 'digest') return digestText(notice);
+  if (event === 'revised') return revisedText(notice);
   if (event === 'fixed') {
     return {
       title: `${pipeline}: ${subject(partitions, 'is', 'are')} fixed`,
@@ -58,6 +59,27 @@ function limitText({ pipeline, partitions, backfill }: Notice): NoticeText {
     title: `${pipeline}: red flag: ${first.partition} crossed a limit and goes on`,
     body: [{ text: `${first.partition} at ${first.step}: ${first.warning}` }],
   };
+}
+
+/** Days whose totals are no longer what was told before, with both figures. */
+function revisedText({ pipeline, partitions, revised = [] }: Notice): NoticeText {
+  const count = revised.reduce((sum, { days, more }) => sum + days.length + more, 0);
+  const body = revised.flatMap(({ step, days, more }) => {
+    const lines = days.map(({ day, figures }) => `${day}: ${figures.map(changeText).join(', ')}`);
+    if (more > 0) lines.push(`And ${more} more.`);
+    const parts = Array.from({ length: Math.ceil(lines.length / MOST_LINES) }, (_, part) =>
+      lines.slice(part * MOST_LINES, (part + 1) * MOST_LINES),
+    );
+    return parts.map((part, index) => ({ text: [...(index === 0 ? [`Found by ${step}:`] : []), ...part].join('\n') }));
+  });
+  return {
+    title: `${pipeline}: totals of ${count} day${count === 1 ? '' : 's'} revised by ${keys(partitions)}`,
+    body,
+  };
+}
+
+function changeText({ name, before, after }: StepRevisions['days'][number]['figures'][number]): string {
+  return `${name} from ${before ?? 'none'} to ${after ?? 'none'}`;
 }
 
 /** One digest of a whole backfill. */

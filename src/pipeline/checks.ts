@@ -172,7 +172,7 @@ function referenceProblems(file: PipelineFile): DocumentProblem[] {
   return worksOf(file).flatMap(({ path, work }) =>
     [...textsIn(work.with as Json)].flatMap(({ path: inside, text }) => {
       const names = referencesIn(text);
-      const fixed = FIXED_WITH[work.uses].includes(inside.join('.'));
+      const fixed = FIXED_WITH[work.uses].some((name) => name === inside.join('.') || name === inside[0]);
       const own = OWN_PLACES[work.uses]?.includes(String(inside[0])) === true;
       const message =
         (text === '' && work.uses === 'command' && inside.join('.') === 'run.0' ? 'expected some text' : null) ??

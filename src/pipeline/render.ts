@@ -344,9 +344,12 @@ function renderLimits(id: string, { tempTables, ...limits }: LimitsDefinition, v
   };
 }
 
+/** Kinds whose project, location and dataset are the pipeline's vars where they name none. */
+const QUERY_KINDS: readonly string[] = ['bigquery/query', 'check/reconcile'];
+
 /** Substitution can make a value that its kind refuses, so the result is checked like the file was. */
 function renderWith(id: string, step: Work, values: TemplateValues): Record<string, Json> {
-  const given = step.uses === 'bigquery/query' ? { ...bigqueryDefaults(values.vars), ...step.with } : step.with;
+  const given = QUERY_KINDS.includes(step.uses) ? { ...bigqueryDefaults(values.vars), ...step.with } : step.with;
   const rendered = substitute(given, values) as Record<string, Json>;
   if (step.uses === 'command') rendered.run = (rendered.run as Json[]).map(asText);
   const checked = stepKinds[step.uses].safeParse(rendered);

@@ -33,6 +33,7 @@ function work<S extends z.ZodRawShape>(shape: S) {
     z.strictObject({ ...shape, uses: z.literal('bigquery/query'), with: stepKinds['bigquery/query'], timeout }),
     z.strictObject({ ...shape, uses: z.literal('storage/upload'), with: stepKinds['storage/upload'], timeout }),
     z.strictObject({ ...shape, uses: z.literal('storage/cleanup'), with: stepKinds['storage/cleanup'], timeout }),
+    z.strictObject({ ...shape, uses: z.literal('check/reconcile'), with: stepKinds['check/reconcile'], timeout }),
     z.strictObject({ ...shape, uses: z.literal('command'), with: stepKinds.command, timeout }),
   ]);
 }

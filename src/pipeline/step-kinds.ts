@@ -51,6 +51,32 @@ export const sqlFile = word.refine(
     message: "expected a path inside the pipeline's folder, such as fixes/fix.sql",
   },
 );
+/** What any step that runs a program may say about the tables that dbt, run by it, must not replace. */
+const protection = {
+  protected: z
+    .array(
+      z
+        .string()
+        .regex(
+          /^!?(?:[A-Za-z0-9_*?]|\$\{[^}]+\})+\.(?:[A-Za-z0-9_*?-]|\$\{[^}]+\})+$/,
+          'expected dataset.table with * and ?, such as orders.fct_* or !orders.tmp_*',
+        ),
+    )
+    .optional()
+    .describe('Tables besides incremental models and snapshots that dbt may not replace; ! takes some out again.'),
+  protected_targets: z
+    .array(word)
+    .optional()
+    .describe(
+      'Targets of dbt, with * and ?, whose tables are protected; without it all but dev, test, ci and the like.',
+    ),
+};
+
+/** A number that is compared exactly: as it is written. */
+const decimalNumber = z
+  .union([z.number(), z.string()])
+  .transform(String)
+  .pipe(z.string().regex(/^\d+(?:\.\d+)?$/, 'expected a number from 0 on, such as 0.01'));
 
 /** `with` of each step kind, before and after substitution alike. */
 export const stepKinds = {
@@ -60,6 +86,7 @@ export const stepKinds = {
     job: word,
     tags: z.record(word, z.string()).optional(),
     runner,
+    ...protection,
     ...anywhere,
   }),
   'dbt/build': z.strictObject({
@@ -70,6 +97,7 @@ export const stepKinds = {
     select: selection.optional(),
     exclude: selection.optional(),
     runner,
+    ...protection,
     ...anywhere,
   }),
   'bigquery/query': z.strictObject({
@@ -94,6 +122,25 @@ export const stepKinds = {
     dry_run: flag.optional().describe('Remove nothing, since the upload was a dry run.'),
     ...anywhere,
   }),
+  'check/reconcile': z.strictObject({
+    source: sqlFile.describe('File with one SELECT: a DATE column day, and counts and sums of that day.'),
+    target: sqlFile.describe('The same of the table that has to agree with the source.'),
+    days: z
+      .number()
+      .int()
+      .min(1)
+      .max(400)
+      .optional()
+      .describe('So many days up to the last of the partition; else those of the partition.'),
+    tolerance: z
+      .strictObject({ absolute: decimalNumber.default('0'), percent: decimalNumber.default('0') })
+      .prefault({})
+      .describe('How far a figure of the target may be from that of the source: within either.'),
+    project: word.optional(),
+    location: word.optional(),
+    dataset: word.optional(),
+    ...anywhere,
+  }),
   command: z.strictObject({
     run: z
       .tuple([program], argument, { error: 'expected a list: the program, then its arguments, e.g. ["bq", "ls"]' })
@@ -101,6 +148,7 @@ export const stepKinds = {
     success: regex.optional(),
     failure: regex.optional(),
     success_codes: z.array(z.number().int().min(0).max(255)).min(1).default([0]),
+    ...protection,
     ...anywhere,
   }),
   // Made by dayfill of the pipeline's `fixes:` and a decision, or of a remedy's bigquery/query.
@@ -136,12 +184,13 @@ export type StepWith<K extends ActivityKind> = z.output<(typeof stepKinds)[K]>;
  * never carries a command, and so that what they point at can be checked before anything runs.
  */
 export const FIXED_WITH: Record<StepKind, readonly string[]> = {
-  'dagster/job': ['project', 'module', 'cwd', 'venv'],
-  'dbt/build': ['project', 'profiles_dir', 'cwd', 'venv'],
+  'dagster/job': ['project', 'module', 'protected', 'protected_targets', 'cwd', 'venv'],
+  'dbt/build': ['project', 'profiles_dir', 'protected', 'protected_targets', 'cwd', 'venv'],
   'bigquery/query': ['file', 'cwd', 'venv'],
   'storage/upload': ['cwd', 'venv'],
   'storage/cleanup': ['cwd', 'venv'],
-  command: ['run.0', 'cwd', 'venv'],
+  'check/reconcile': ['source', 'target', 'cwd', 'venv'],
+  command: ['run.0', 'protected', 'protected_targets', 'cwd', 'venv'],
 };
 
 /** Places on this machine that steps write to or remove: fixed as well, but each partition may have its own. */

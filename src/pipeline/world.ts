@@ -6,7 +6,7 @@ import type { DocumentProblem } from './messages.js';
 import type { PipelineFile } from './schema.js';
 import { referencesIn } from './template.js';
 
-/** Which steps need Python without naming an environment. */
+/** Which steps need Python without naming an environment; their `project` is a folder, not one of Google Cloud. */
 const PYTHON_KINDS: readonly string[] = ['dagster/job', 'dbt/build'];
 
 /**
@@ -33,12 +33,14 @@ export function checkWorld(
       message === null ? [] : [{ path: [...place, 'with', name], message }];
 
     const problems: DocumentProblem[] = [];
-    for (const name of ['cwd', 'profiles_dir', ...(work.uses === 'bigquery/query' ? [] : ['project'])]) {
+    for (const name of ['cwd', 'profiles_dir', ...(PYTHON_KINDS.includes(work.uses) ? ['project'] : [])]) {
       const folder = resolved(name);
       if (folder !== undefined) problems.push(...problem(name, folderProblem(folder)));
     }
-    const fix = resolved('file');
-    if (fix !== undefined && !coming.includes(fix)) problems.push(...problem('file', fileProblem(fix, dir)));
+    for (const name of work.uses === 'check/reconcile' ? ['source', 'target'] : ['file']) {
+      const sql = resolved(name);
+      if (sql !== undefined && !coming.includes(sql)) problems.push(...problem(name, fileProblem(sql, dir)));
+    }
     const venv = resolved('venv');
     if (venv !== undefined) problems.push(...problem('venv', venvProblem(venv)));
     else if (PYTHON_KINDS.includes(work.uses) && venvProblem(defaultVenv) !== null) {

@@ -15,6 +15,7 @@ import type { Proposal } from '../contracts/fix.js';
 import { partitionId, shortHash, stepKey, variantName } from '../contracts/ids.js';
 import { limitWarningSchema } from '../contracts/limits.js';
 import { limitWarningSignal, stateQuery } from '../contracts/messages.js';
+import { type StepRevisions, UNEXPLAINED } from '../contracts/notice.js';
 import {
   type DecideWithin,
   PARTITION_FAILED,
@@ -63,6 +64,7 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
     await CancellationScope.nonCancellable(async () => {
       await record.end(status);
       if (status === 'fixed') await run.tellFixed();
+      await run.tellRevised(status);
       await condition(allHandlersFinished);
     });
     return result(input, status, record.costUsd);
@@ -71,6 +73,7 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
       await CancellationScope.nonCancellable(async () => {
         run.noteCancellation();
         await record.end('failed');
+        await run.tellRevised('failed');
       });
     }
     throw error;
@@ -98,6 +101,7 @@ function result(input: PartitionInput, status: PartitionStatus, costUsd: number 
 class PartitionRun {
   private rendered: RenderedPartition | null = null;
   private readonly settled = new Set<string>();
+  private readonly revised: StepRevisions[] = [];
   private current: string = LOAD;
 
   constructor(
@@ -261,6 +265,7 @@ class PartitionRun {
         ...(step.limits !== undefined && { limits: step.limits }),
       });
       this.record.addResult(stepId, stepResult, Date.now() - began);
+      if (stepResult.revised !== undefined) this.revised.push({ step: stepId, ...stepResult.revised });
       return null;
     } catch (error) {
       return this.record.addFailure(stepId, stepFailureOf(error), Date.now() - began);
@@ -352,6 +357,15 @@ class PartitionRun {
       { event: 'limit', pipeline, partitions: [this.record.warningNotice(message)], backfill: null },
       occasion,
     );
+  }
+
+  /** Days whose totals this run has changed: told once, when it has ended. */
+  async tellRevised(status: PartitionStatus): Promise<void> {
+    if (this.revised.length === 0 || !this.rendered?.notifies) return;
+    const { partition, pipeline, vars } = this.input;
+    const partitions = [{ partition, status, ...UNEXPLAINED }];
+    const notice = { event: 'revised' as const, pipeline: variantName(pipeline, vars), partitions, backfill: null };
+    await tell({ ...notice, revised: this.revised }, partition);
   }
 
   private tell(event: 'waiting' | 'reminder' | 'fixed' | 'limit', failure: Failure, occasion: string): Promise<void> {

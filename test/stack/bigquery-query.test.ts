@@ -18,6 +18,7 @@ import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { type BigQueryEmulator, startBigQuery } from './fixtures/bigquery-emulator.js';
 import { type JobsServer, startJobsServer, stopped } from './fixtures/bigquery-jobs.js';
 import { until } from './fixtures/processes.js';
+import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 
 const PROJECT = 'query-test';
 const { venv } = loadConfig();
@@ -73,7 +74,15 @@ async function ran(
   };
   const nothing = async () => {};
   const clients = bigQueryClients(config);
-  const deps: StepDeps = { config, runner, logger, clients, warn: nothing, cancelLabelledJobs: nothing };
+  const deps: StepDeps = {
+    config,
+    runner,
+    logger,
+    clients,
+    protectedTables: NO_PROTECTED_TABLES,
+    warn: nothing,
+    cancelLabelledJobs: nothing,
+  };
   const environment = new MockActivityEnvironment({ activityId }, { logger: new DefaultLogger('ERROR') });
   const activity = bigQueryQuery(deps);
   const running = environment.run<[StepRequest], StepResult, StepActivity>(activity, {

@@ -22,6 +22,7 @@ import { createSqlGuard } from '../../src/warehouse/fixes/guard.js';
 import { openLedger } from '../../src/warehouse/ledger.js';
 import { startTestStack, type TestStack } from '../support/stack.js';
 import { query, sampleFiles } from '../support/talbots.js';
+import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 
 const DAY = '2025-07-21';
 const PROJECT = 'evidence-test';
@@ -36,7 +37,15 @@ beforeAll(async () => {
   const logger = pino({ level: 'silent' });
   const runner = createRunner({ stateDir: config.stateDir, logger });
   const nothing = async () => {};
-  deps = { config, runner, logger, clients: bigQueryClients(config), warn: nothing, cancelLabelledJobs: nothing };
+  deps = {
+    config,
+    runner,
+    logger,
+    clients: bigQueryClients(config),
+    protectedTables: NO_PROTECTED_TABLES,
+    warn: nothing,
+    cancelLabelledJobs: nothing,
+  };
 });
 afterAll(async () => {
   await deps?.runner.close();

@@ -28,6 +28,7 @@ import { undoFix } from '../../src/warehouse/fixes/undo.js';
 import { CommandLine } from '../support/command-line.js';
 import { startTestStack, type TestStack } from '../support/stack.js';
 import { until } from './fixtures/processes.js';
+import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 
 const PROJECT = 'fixes-test';
 const RULES: FixRules = {
@@ -159,7 +160,15 @@ async function ran(sql: string, { id, partition = DAY, rules, before, ...more }:
   const runner = createRunner({ stateDir: stack.stateDir, logger });
   const clients = bigQueryClients(config);
   const nothing = async () => {};
-  const stepDeps: StepDeps = { config, runner, logger, clients, warn: nothing, cancelLabelledJobs: nothing };
+  const stepDeps: StepDeps = {
+    config,
+    runner,
+    logger,
+    clients,
+    protectedTables: NO_PROTECTED_TABLES,
+    warn: nothing,
+    cancelLabelledJobs: nothing,
+  };
   if (before !== undefined) {
     const client = clients(PROJECT);
     const create = client.createQueryJob.bind(client) as (options: { jobId?: string }) => Promise<never>;

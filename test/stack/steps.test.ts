@@ -26,6 +26,7 @@ import { createRunner } from '../../src/runners/create-runner.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { type BigQueryEmulator, startBigQuery } from './fixtures/bigquery-emulator.js';
 import { isRunning, until } from './fixtures/processes.js';
+import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 import { type RanStep, ranStep } from './fixtures/ran-step.js';
 
 const PROJECT = 'steps-test';
@@ -54,6 +55,7 @@ beforeAll(async () => {
     clients: bigQueryClients({ bigqueryEndpoint: emulator.address }),
     warn: async () => {},
     cancelLabelledJobs: async (project, labels) => void cancelledJobs.push({ project, labels }),
+    protectedTables: NO_PROTECTED_TABLES,
   };
 });
 afterAll(async () => {

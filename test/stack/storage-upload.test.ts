@@ -17,6 +17,7 @@ import type { StepFailure } from '../../src/contracts/failure.js';
 import type { StepHeartbeat, StepRequest, StepResult } from '../../src/contracts/step.js';
 import { createRunner } from '../../src/runners/create-runner.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
+import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 import { type StorageLine, startStorageLine } from './fixtures/storage-line.js';
 
 const { venv } = loadConfig();
@@ -46,6 +47,7 @@ beforeAll(async () => {
     clients: bigQueryClients({ bigqueryEndpoint: null }),
     warn: async () => {},
     cancelLabelledJobs: async () => {},
+    protectedTables: NO_PROTECTED_TABLES,
   };
 });
 afterAll(async () => {

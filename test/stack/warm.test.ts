@@ -31,6 +31,7 @@ import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { landConversions, lightPipelines } from '../support/light-crm.js';
 import { startTestStack, type TestStack } from '../support/stack.js';
 import { isRunning, processesWith, until } from './fixtures/processes.js';
+import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 import { notedRuns, type RanStep, ranStep } from './fixtures/ran-step.js';
 
 const PROJECT = 'talbots-og-map-dev';
@@ -63,6 +64,7 @@ function depsWith(limits: Partial<WarmLimits>): StepDeps {
     runner: createRunner({ stateDir: stack.stateDir, logger, warm: limits }),
     logger,
     cancelLabelledJobs: async () => {},
+    protectedTables: NO_PROTECTED_TABLES,
     clients: bigQueryClients(stack.config()),
     warn: async () => {},
   };

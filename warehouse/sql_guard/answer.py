@@ -6,6 +6,7 @@ from typing import Any
 from sqlglot import exp
 
 from sql_guard.bounds import Partition
+from sql_guard.queries import checked_query
 from sql_guard.refusal import Refusal
 from sql_guard.rules import Read, read, refuse_late_creates, without_transaction
 from sql_guard.tables import Allowed, TableName, spliced, tables_of
@@ -16,9 +17,9 @@ LEGACY_DATE = "PLACEHOLDER_DATE"
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """`{refusal}`, or `{statements, tests}`; README.md says what is in them."""
+    """`{refusal}`, or `{statements, tests}`, or `{query}` of a text that is to read only; README.md says what is in them."""
     try:
-        return checked(request)
+        return checked_query(request["query"]) if "query" in request else checked(request)
     except Refusal as refusal:
         return {"refusal": str(refusal)}
     except (RecursionError, MemoryError):

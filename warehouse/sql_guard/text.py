@@ -68,7 +68,7 @@ def statements_of(text: str) -> list[Statement]:
     tokens = tokens_of(text)
     parts = split(tokens)
     if not parts:
-        raise Refusal("The SQL has no statement: write what is to change.")
+        raise Refusal("The SQL has no statement: write one.")
     refuse_commands(text, parts)
     refuse_two_readings(text, tokens, quoted, comments)
     refuse_depth(text, tokens)
@@ -90,12 +90,20 @@ def is_bare_begin(tokens: list[Token]) -> bool:
     return len(tokens) == 1 and tokens[0].text.upper() == "BEGIN"
 
 
-def not_allowed(line: int, words: str) -> Refusal:
+class NotAllowed(Refusal):
+    """A statement of a kind that no fix may have."""
+
+    def __init__(self, line: int, name: str) -> None:
+        super().__init__(
+            f"line {line}: {name} is not allowed in a fix: use INSERT, UPDATE, DELETE, MERGE, or CREATE TABLE IF NOT EXISTS."
+        )
+        self.line = line
+        self.name = name
+
+
+def not_allowed(line: int, words: str) -> NotAllowed:
     first, *rest = words.upper().split()
-    name = " ".join([first, *(word for word in rest[:1] if word in SECOND_WORDS)])
-    return Refusal(
-        f"line {line}: {name} is not allowed in a fix: use INSERT, UPDATE, DELETE, MERGE, or CREATE TABLE IF NOT EXISTS."
-    )
+    return NotAllowed(line, " ".join([first, *(word for word in rest[:1] if word in SECOND_WORDS)]))
 
 
 def refuse_odd_characters(text: str) -> None:

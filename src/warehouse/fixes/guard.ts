@@ -80,6 +80,12 @@ export class FixRefused extends Error {
  */
 export type SqlGuard = (request: GuardRequest) => Promise<GuardedFix>;
 
+/**
+ * Reads SQL that is to read only.
+ * @throws FixRefused when it is anything but one SELECT, Error with one sentence when the guard itself cannot run.
+ */
+export type QueryGuard = (query: string) => Promise<void>;
+
 const WAREHOUSE = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../warehouse');
 const TIME_LIMIT_MS = 30_000;
 /** A fix of 20 000 characters and a dozen tests come back as far less. */
@@ -87,24 +93,31 @@ const OUTPUT_LIMIT = 8_000_000;
 
 /** The guard of warehouse/sql_guard, a process for each call. @param python interpreter of the Python environment. */
 export function createSqlGuard(python: string): SqlGuard {
-  return async (request) => {
-    const ran = await execa(python, ['-m', 'sql_guard'], {
-      cwd: WAREHOUSE,
-      env: { PYTHONPATH: WAREHOUSE },
-      input: JSON.stringify(request),
-      timeout: TIME_LIMIT_MS,
-      maxBuffer: OUTPUT_LIMIT,
-      reject: false,
-    });
-    // Out of time, or of its stack: what cannot be read is not run.
-    if (ran.isTerminated) {
-      throw new FixRefused(`The SQL could not be read within ${TIME_LIMIT_MS / 1000} seconds: write it more plainly.`);
-    }
-    if (ran.failed) throw new Error(whatIsMissing(python, ran.stderr, ran.originalMessage));
-    const answer = JSON.parse(ran.stdout) as GuardedFix | { refusal: string };
-    if ('refusal' in answer) throw new FixRefused(answer.refusal);
-    return answer;
-  };
+  return (request) => ask<GuardedFix>(python, request);
+}
+
+/** The same guard for queries. */
+export function createQueryGuard(python: string): QueryGuard {
+  return async (query) => void (await ask(python, { query }));
+}
+
+async function ask<Answer extends object>(python: string, request: object): Promise<Answer> {
+  const ran = await execa(python, ['-m', 'sql_guard'], {
+    cwd: WAREHOUSE,
+    env: { PYTHONPATH: WAREHOUSE },
+    input: JSON.stringify(request),
+    timeout: TIME_LIMIT_MS,
+    maxBuffer: OUTPUT_LIMIT,
+    reject: false,
+  });
+  // Out of time, or of its stack: what cannot be read is not run.
+  if (ran.isTerminated) {
+    throw new FixRefused(`The SQL could not be read within ${TIME_LIMIT_MS / 1000} seconds: write it more plainly.`);
+  }
+  if (ran.failed) throw new Error(whatIsMissing(python, ran.stderr, ran.originalMessage));
+  const answer = JSON.parse(ran.stdout) as Answer | { refusal: string };
+  if ('refusal' in answer) throw new FixRefused(answer.refusal);
+  return answer;
 }
 
 function whatIsMissing(python: string, stderr: string | undefined, message: string | undefined): string {

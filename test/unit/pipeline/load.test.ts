@@ -158,7 +158,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown step kind',
     'dagster/job',
     'dagster/jbo',
-    '9:11 steps.0.uses: unknown step kind "dagster/jbo"; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, command; did you mean "dagster/job"?',
+    '9:11 steps.0.uses: unknown step kind "dagster/jbo"; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, check/reconcile, command; did you mean "dagster/job"?',
   ],
   [
     'a key with a slip',
@@ -189,7 +189,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'a step without kind',
     '    uses: dagster/job\n',
     '',
-    '7:5 steps.0.uses: is missing; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, command',
+    '7:5 steps.0.uses: is missing; expected one of dagster/job, dbt/build, bigquery/query, storage/upload, storage/cleanup, check/reconcile, command',
   ],
   ['a wrong type', 'module: crm_dagster', 'module: [a]', '10:59 steps.0.with.module: expected text, found a list'],
   ['an empty value', 'title: CRM ingestion', 'title:', '8:11 steps.0.title: expected text, found nothing'],
@@ -257,7 +257,7 @@ const MISTAKES: [name: string, from: string, to: string, problem: string][] = [
     'an unknown failure kind',
     'when: { test: unique_key }',
     'when: { kind: test_failur }',
-    '15:23 steps.0.remedies.0.when.kind: unknown value "test_failur"; expected one of test_failure, sql_error, step_error, missing_executable, exit_code, timeout, limit, cancelled, transient, pipeline, internal; did you mean "test_failure"?',
+    '15:23 steps.0.remedies.0.when.kind: unknown value "test_failur"; expected one of test_failure, sql_error, mismatch, step_error, missing_executable, exit_code, timeout, limit, cancelled, transient, pipeline, internal; did you mean "test_failure"?',
   ],
   [
     'a regular expression that does not compile',
