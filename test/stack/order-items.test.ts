@@ -73,3 +73,22 @@ test('a day that is built again puts no newer figures back', async () => {
   });
   expect(await insights()).toEqual(before);
 });
+
+test('with the safety net off the flood is caught, and nothing of it stays', async () => {
+  const before = await insights();
+  const run = await dayfill(stack, 'run', 'order_items', '--partitions', FLOODED, '--var', 'safety_net=off', '--json');
+  expect(run.exitCode).toBe(3);
+  const { pipeline, partitions } = JSON.parse(run.stdout);
+  expect(pipeline).toMatch(/^order_items~/);
+  expect(partitions).toMatchObject([
+    { partition: FLOODED, status: 'waiting', step: 'gather', failure: { kind: 'limit' } },
+  ]);
+  expect(partitions[0].failure.message).toMatch(/tmp_\w+_2025-11-19' holds \d+ days .* max_days of 7/);
+  expect(await temporaryTables()).toEqual([]);
+  expect(await insights()).toEqual(before);
+  expect(
+    await dayfill(stack, 'resolve', pipeline, FLOODED, 'skip', '--note', 'the source sends old orders'),
+  ).toMatchObject({
+    exitCode: 0,
+  });
+});
