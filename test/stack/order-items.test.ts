@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { execa } from 'execa';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { startTestStack, type TestStack } from '../support/stack.js';
-import { dayfill } from '../support/talbots.js';
+import { dayfill, dayfillJson } from '../support/talbots.js';
 
 const DATASET = 'return_insights_base';
 const DAYS = ['2025-11-17', '2025-11-18'];
@@ -64,6 +64,7 @@ test('each day takes in what arrived, and old orders that are ingested over agai
   // The day before the first delivery has late items only.
   expect(figures).toEqual(await counted('2025-11-14'));
   expect(await temporaryTables()).toEqual([]);
+  expect(await dayfillJson(stack, 'status', 'order_items')).toMatchObject({ stale: [] });
 });
 
 test('a day that is built again puts no newer figures back', async () => {
