@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { shortHash } from '../contracts/ids.js';
+import { dbtArguments } from '../pipeline/dbt-arguments.js';
 import type { RunResult } from '../runners/runner.js';
 import { keepOnly, makeAttemptDir } from './attempt-dir.js';
 import { DbtEvents } from './classify/dbt-events.js';
@@ -74,19 +75,11 @@ async function build(context: BuildContext, project: string, target: string): Pr
 
 /** Those that parsing the project depends on, those that say where dbt writes, and those that say what is built. */
 function buildArguments({ pipelineDir, with: given }: BuildContext, project: string, target: string) {
-  const profiles = given.profiles_dir === undefined ? project : path.resolve(pipelineDir, given.profiles_dir);
-  const hasProfiles = given.profiles_dir !== undefined || existsSync(path.join(project, 'profiles.yml'));
-  const list = (option: string, names: string | string[] | undefined) =>
-    names === undefined ? [] : [option, ...[names].flat()];
+  const { options, selection } = dbtArguments(given, project, pipelineDir);
   return {
-    options: [
-      ...['--log-format', 'json', '--no-use-colors', '--project-dir', project],
-      ...(hasProfiles ? ['--profiles-dir', profiles] : []),
-      ...(given.target === undefined ? [] : ['--target', given.target]),
-      ...['--vars', JSON.stringify(given.vars ?? {})],
-    ],
+    options: ['--log-format', 'json', '--no-use-colors', ...options, '--vars', JSON.stringify(given.vars ?? {})],
     output: ['--target-path', target, '--log-path', target],
-    selection: [...list('--select', given.select), ...list('--exclude', given.exclude)],
+    selection,
   };
 }
 

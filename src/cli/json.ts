@@ -1,4 +1,6 @@
+import type { PlanEstimate } from '../client/estimate.js';
 import type { PartitionView, PipelineStatus } from '../client/status.js';
+import type { Plan } from '../contracts/backfill.js';
 import type { Failure } from '../contracts/failure.js';
 
 /** What `--json` prints of a failure. */
@@ -21,6 +23,12 @@ export function statusJson({
 }: Omit<PipelineStatus, 'workerAnswers'>) {
   const lines = partitions.map((line) => ({ ...line, failure: failureJson(line.failure) }));
   return { pipeline, state, total, counts, current, spentUsd, budgetUsd, partitions: lines };
+}
+
+/** `run --plan --json`: what is known of the cost is a lower bound. */
+export function planJson({ pipeline, partitions }: Plan, estimate: PlanEstimate) {
+  const lines = partitions.map((line) => ({ ...line, estimate: estimate.partitions.get(line.partition) ?? null }));
+  return { pipeline, partitions: lines, estimate: estimate.total };
 }
 
 /** `show --json`. */

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { checkDue, resolveDue } from '../client/due.js';
 import { UsageError } from '../client/errors.js';
+import { estimatePlan } from '../client/estimate.js';
 import type { Dayfill } from '../client/open.js';
 import { removeSmoke, smokeInput } from '../client/smoke.js';
 import { checkBackfill, planBackfill, startBackfill } from '../client/start.js';
@@ -12,7 +13,7 @@ import { backfillId, type Vars, variantName } from '../contracts/ids.js';
 import { ON_FAILURE, type OnFailure } from '../contracts/status.js';
 import { followBackfill } from './follow.js';
 import { Interruption } from './interruption.js';
-import { statusJson } from './json.js';
+import { planJson, statusJson } from './json.js';
 import {
   concurrency,
   dueRequest,
@@ -24,7 +25,7 @@ import {
   varList,
   withDayfill,
 } from './options.js';
-import { countsLine, planTable, statusTable } from './tables.js';
+import { countsLine, estimateLines, planTable, statusTable } from './tables.js';
 import { onCopy, reportText } from './verify.js';
 
 /** Something waits for a person. */
@@ -72,7 +73,7 @@ export function runCommand(): Command {
     .option('--force', 'run partitions that are done again')
     .option('--var <name=value>', 'override a var; the run is then recorded apart', varList)
     .option('--reason <text>', 'why, for the ledger')
-    .option('--plan', 'print what would run and why, and run nothing')
+    .option('--plan', 'print what would run, why, and what it would cost at least, and run nothing')
     .option('--detach', 'start, and do not follow')
     .option('--until-waiting', 'stop following when something waits for a person (the default without a terminal)')
     .option('--no-until-waiting', 'keep following while something waits')
@@ -126,9 +127,11 @@ async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions):
   const todo = plan.partitions.filter(({ action }) => action === 'run');
   const out = options.json ? process.stderr : process.stdout;
   if (options.plan) {
-    if (options.json) return { pipeline: plan.pipeline, partitions: plan.partitions };
-    console.log(planTable(plan));
+    const estimate = await estimatePlan(dayfill, input, plan);
+    if (options.json) return planJson(plan, estimate);
+    console.log(planTable(plan, estimate));
     console.log(`${todo.length} of ${plan.partitions.length} partitions would run.`);
+    for (const line of estimateLines(estimate, plan)) console.log(line);
     return undefined;
   }
   for (const { partition, reason } of plan.partitions.filter(({ action }) => action === 'skip')) {

@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import type { Estimate, PlanEstimate } from '../client/estimate.js';
 import type { PartitionView, PipelineStatus } from '../client/status.js';
 import { bytesText, dollarsText } from '../contracts/amounts.js';
 import type { Plan } from '../contracts/backfill.js';
@@ -7,6 +8,7 @@ import type { Failure } from '../contracts/failure.js';
 import type { Proposal } from '../contracts/fix.js';
 import { rehearsalText } from './rehearsal-text.js';
 
+const MOST_UNKNOWN = 8;
 const PLAIN = { chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' }, style: { head: [], border: [] } };
 
 /** A table in plain lines. */
@@ -17,11 +19,37 @@ export function table(head: string[], rows: string[][]): string {
 }
 
 /** What a backfill would do, a line per partition. */
-export function planTable({ partitions }: Plan): string {
+export function planTable({ partitions }: Plan, estimate: PlanEstimate): string {
   return table(
-    ['partition', 'action', 'reason'],
-    partitions.map(({ partition, action, reason }) => [partition, action, reason]),
+    ['partition', 'action', 'reason', 'at least'],
+    partitions.map(({ partition, action, reason }) => [
+      partition,
+      action,
+      reason,
+      estimateText(estimate.partitions.get(partition)),
+    ]),
   );
+}
+
+/** What all of it would cost, whether the budget is enough, and what is not known. */
+export function estimateLines({ total, partitions }: PlanEstimate, { budgetUsd = null }: Plan): string[] {
+  if (partitions.size === 0) return [];
+  const known = estimateText(total);
+  const lines = [known === '' ? 'What that costs is not known beforehand.' : `It would read at least ${known}.`];
+  if (budgetUsd !== null && (total.costUsd ?? 0) >= budgetUsd) {
+    lines.push(`That is more than budget_usd of ${dollarsText(budgetUsd)}: the backfill would pause on the way.`);
+  }
+  const more = total.unknown.length - MOST_UNKNOWN;
+  lines.push(...total.unknown.slice(0, MOST_UNKNOWN).map((why) => `  not in it: ${sentence(why, 200)}`));
+  if (more > 0) lines.push(`  and ${more} more; --json has them all`);
+  return lines;
+}
+
+function estimateText(
+  { bytes, costUsd }: Pick<Estimate, 'bytes' | 'costUsd'> = { bytes: null, costUsd: null },
+): string {
+  if (bytes === null) return '';
+  return costUsd === null ? bytesText(bytes) : `${bytesText(bytes)}, ${dollarsText(costUsd)}`;
 }
 
 /** A line per partition. */

@@ -195,8 +195,9 @@ describe('a backfill', () => {
 
   test('is planned without a trace', async () => {
     const plan = await cli.json<unknown>(['run', 'good', '--partitions', '2025-07-02,2025-07-01,2025-07-02', '--plan']);
-    const line = (partition: string) => ({ partition, action: 'run', reason: 'never run' });
-    expect(plan).toEqual({ pipeline: 'good', partitions: [line('2025-07-01'), line('2025-07-02')] });
+    const estimate = { bytes: null, costUsd: null, unknown: expect.any(Array) };
+    const line = (partition: string) => ({ partition, action: 'run', reason: 'never run', estimate });
+    expect(plan).toEqual({ pipeline: 'good', partitions: [line('2025-07-01'), line('2025-07-02')], estimate });
     expect((await cli.json<Status>(['status', 'good'])).total).toBe(0);
   });
 

@@ -2,6 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BigQuery } from '@google-cloud/bigquery';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import type { Estimate } from '../../src/client/estimate.js';
 import type { LedgerRow } from '../../src/contracts/ledger.js';
 import type { StepHeartbeat } from '../../src/contracts/step.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
@@ -166,18 +168,24 @@ async function heartbeatOf(pipeline: CommandPipeline, partition: string): Promis
   return data ? (JSON.parse(Buffer.from(data).toString()) as StepHeartbeat) : null;
 }
 
-test("dbt's jobs are held to the limit and counted, by their labels", async () => {
-  const pipeline = pipelineOf({});
-  const project = path.join(pipeline.dir, 'dbt');
+/** A dbt project in the pipeline's folder, whose jobs carry dayfill's labels. */
+function dbtProject(pipeline: CommandPipeline, models: Record<string, string>): void {
+  const comment = `query-comment:\n  comment: "{{ env_var('DAYFILL_LABELS', '{}') }}"\n  job-label: true\n`;
   const files = {
-    'dbt_project.yml': `name: shop\nprofile: shop\nversion: '1.0'\nquery-comment:\n  comment: "{{ env_var('DAYFILL_LABELS', '{}') }}"\n  job-label: true\n`,
+    'dbt_project.yml': `name: shop\nprofile: shop\nversion: '1.0'\n${comment}`,
     'profiles.yml': PROFILE,
-    'models/totals.sql': "{{ config(materialized='table') }} select sum(amount) as total from d.events",
+    ...Object.fromEntries(Object.entries(models).map(([name, sql]) => [`models/${name}.sql`, sql])),
   };
   for (const [name, text] of Object.entries(files)) {
-    mkdirSync(path.dirname(path.join(project, name)), { recursive: true });
-    writeFileSync(path.join(project, name), text);
+    const file = path.join(pipeline.dir, 'dbt', name);
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileSync(file, text);
   }
+}
+
+test("dbt's jobs are held to the limit and counted, by their labels", async () => {
+  const pipeline = pipelineOf({});
+  dbtProject(pipeline, { totals: "{{ config(materialized='table') }} select sum(amount) as total from d.events" });
   const step = { id: 'crm', uses: 'dbt/build', with: { project: 'dbt' } };
   pipeline.write(pipeline.text({ steps: [{ ...step, limits: { cost_usd: 0.5 } }] }));
   await pipeline.startDay(D1);
@@ -320,4 +328,57 @@ test('what a lost worker had used counts on', async () => {
   const failed = events!.find((event) => event.activityTaskFailedEventAttributes)!;
   // It had three of the eight seconds left, and some for stopping.
   expect(at(failed) - at(started)).toBeLessThan(7);
+});
+
+interface Planned {
+  partitions: { partition: string; estimate: Estimate | null }[];
+  estimate: Estimate;
+}
+
+test('a plan says what it would cost at least, and what is not in it', async () => {
+  await bigquery.query('create table d.daily partition by day as select day, amount, 2 as other from d.events');
+  const pipeline = pipelineOf({ crm: { sql: 'select sum(amount) as n from d.daily where day = @partition' } });
+  dbtProject(pipeline, {
+    of_day: 'select amount from d.daily where day = \'{{ var("day") }}\'',
+    of_nothing: 'select a from d.no_such_table',
+  });
+  writeFileSync(path.join(pipeline.dir, 'sql/script.sql'), 'declare n int64 default 1; select n;');
+  const dbt = { id: 'build', uses: 'dbt/build', with: { project: 'dbt', vars: { day: '${partition}' } } };
+  const script = { id: 'script', uses: 'bigquery/query', with: { file: 'sql/script.sql' } };
+  const [crm] = (parse(pipeline.text()) as { steps: unknown[] }).steps;
+  pipeline.write(pipeline.text({ steps: [crm, dbt, script, pipeline.step('say')], budget_usd: 0.000001 }));
+  const args = ['run', pipeline.name, '--from', D1, '--to', D2, '--plan'];
+  const plan = await cli.json<Planned>(args);
+  // A day is one row: 8 bytes of day and 8 of amount, for the query and for the model.
+  expect(plan.partitions.map(({ partition, estimate }) => [partition, estimate!.bytes])).toEqual([
+    [D1, 32],
+    [D2, 32],
+  ]);
+  expect(plan.estimate).toMatchObject({ bytes: 64, costUsd: expect.closeTo((64 / 1024 ** 4) * 104857.6, 6) });
+  expect(plan.estimate.unknown).toEqual([
+    expect.stringMatching(/^build: model\.shop\.of_nothing: .*no_such_table/),
+    'script: a script tells nothing beforehand',
+    'say: command tells nothing beforehand',
+  ]);
+  expect(await pipeline.rows()).toEqual([]);
+  const { stdout } = await cli.run(args);
+  expect(stdout).toContain('It would read at least 64 B, $0.000006.');
+  expect(stdout).toContain('That is more than budget_usd of $0.000001: the backfill would pause on the way.');
+  expect(stdout).toContain('  not in it: say: command tells nothing beforehand');
+});
+
+test('a plan is made where neither dbt nor the warehouse answers', async () => {
+  const pipeline = pipelineOf({ crm: { sql: 'select 1 from d.no_such_table' } });
+  dbtProject(pipeline, { of_day: 'select {{ no_such_macro() }}' });
+  const [crm] = (parse(pipeline.text()) as { steps: unknown[] }).steps;
+  pipeline.write(pipeline.text({ steps: [crm, { id: 'build', uses: 'dbt/build', with: { project: 'dbt' } }] }));
+  const plan = await cli.json<Planned>(['run', pipeline.name, '--partitions', D1, '--plan']);
+  expect(plan.estimate).toEqual({
+    bytes: null,
+    costUsd: null,
+    unknown: [expect.stringMatching(/^crm: .*no_such_table/), expect.stringMatching(/^build: dbt.*no_such_macro/s)],
+  });
+  expect((await cli.run(['run', pipeline.name, '--partitions', D1, '--plan'])).stdout).toContain(
+    'What that costs is not known beforehand.',
+  );
 });

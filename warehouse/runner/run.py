@@ -2,8 +2,10 @@
 
     run.py dagster-job --module crm_dagster --job talbots_crm_ingest --tags '{"dagster/partition":"2025-07-16"}'
     run.py warm dbt|dagster [what the process is for]
+    run.py dbt-compile
 
-The first carries out one run and ends; the second stays and is told by stdin what to run. README.md has both.
+The first carries out one run and ends; the second stays and is told by stdin what to run; the third compiles what stdin
+asks for. README.md has them all.
 """
 
 import os
@@ -21,6 +23,10 @@ def main() -> int:
         from dayfill_runner.warm import main as stay
 
         return stay(arguments)
+    if mode == "dbt-compile":
+        from dayfill_runner.dbt_compile import main as compile_each
+
+        return compile_each()
     print(__doc__, file=sys.stderr)
     return 2
 
