@@ -44,6 +44,9 @@ export async function readPartitions(folder: string, signal: AbortSignal): Promi
     throw new FolderError(`There is nothing in ${folder}: the export before it left no partitions.`);
   const limit = pLimit(READERS);
   const paths = [...found.keys()].sort();
+  if (found.get('')?.includes(MANIFEST) === true) {
+    throw new FolderError(`${folder} is itself a partition: name the folder that its table is in.`);
+  }
   for (const place of paths) {
     if (found.get(place)!.includes(MANIFEST)) continue;
     throw new FolderError(`${path.join(folder, place)} has files but no ${MANIFEST}: the export did not finish it.`);

@@ -262,6 +262,13 @@ describe('upload', () => {
       'step_error',
       /_MANIFEST.json is not JSON/,
     ],
+    [
+      'a folder that is a partition itself',
+      () => writeFileSync(path.join(folder, '_MANIFEST.json'), '{}'),
+      {},
+      'step_error',
+      /is itself a partition/,
+    ],
     ['an empty folder', () => rmSync(path.join(folder, 'orders'), { recursive: true }), {}, 'step_error', /nothing in/],
     [
       'a partition without manifest',

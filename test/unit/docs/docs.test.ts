@@ -9,7 +9,9 @@ import { catchUpInputSchema } from '../../../src/contracts/catch-up.js';
 import { alikeSchema, decisionSchema } from '../../../src/contracts/decision.js';
 import { backfillId } from '../../../src/contracts/ids.js';
 import { STEP_KINDS } from '../../../src/contracts/step.js';
+import { partitionsOfRange } from '../../../src/pipeline/calendar.js';
 import { loadPipeline } from '../../../src/pipeline/load.js';
+import { forVars } from '../../../src/pipeline/render.js';
 import { pipelineSchema } from '../../../src/pipeline/schema.js';
 
 const ROOT = process.cwd();
@@ -107,5 +109,15 @@ describe('the documents match the code', () => {
   it.each(['talbots', 'orders'])('ships %s, valid but for the Python environment, which setup makes', (name) => {
     const { venv } = loadConfig({ ...process.env }, ROOT);
     expect(loadPipeline(path.join(ROOT, 'pipelines'), name, { defaultVenv: venv }).steps).toHaveLength(2);
+  });
+
+  it('ships the backlog with its 74 chunks, the last one short', () => {
+    const { venv } = loadConfig({ ...process.env }, ROOT);
+    const backlog = loadPipeline(path.join(ROOT, 'pipelines'), 'backlog', { defaultVenv: venv });
+    const chunks = partitionsOfRange(backlog, '2020-01-01', '2026-01-08');
+    expect([chunks.length, chunks[0], chunks.at(-1)]).toEqual([74, '2020-01-01..2020-01-30', '2025-12-30..2026-01-08']);
+    for (const name of Object.keys(backlog.vars)) expect(read('pipelines/backlog/README.md')).toContain(`\`${name}\``);
+    const small = forVars(backlog, backlog.smoke!);
+    expect(partitionsOfRange(small, small.calendar.start, small.calendar.end!)).toHaveLength(3);
   });
 });
