@@ -1,9 +1,17 @@
 import { Context } from '@temporalio/activity';
-import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
+import {
+  type Client,
+  WithStartWorkflowOperation,
+  WorkflowUpdateFailedError,
+  type WorkflowUpdateHandle,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import type { CatchUpActivities } from '../contracts/activities.js';
 import type { AddInput } from '../contracts/backfill.js';
 import { backfillId, TASK_QUEUE } from '../contracts/ids.js';
 import { addUpdate } from '../contracts/messages.js';
+import { BAD_INPUT } from '../contracts/partition.js';
 import { latestPartitionsOver, spanOf } from '../pipeline/calendar.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import { type Due, duePartitions } from '../pipeline/due.js';
@@ -14,6 +22,9 @@ import type { Ledger } from '../warehouse/ledger.js';
 import { refusingBadInput } from './bad-input.js';
 import { openPartitions, runningProgress } from './open-workflows.js';
 import { changesOf } from './source-changes.js';
+
+/** A backfill that takes no more partitions, or not these, says so at once. */
+const REFUSAL_MS = 2000;
 
 export interface CatchUpDeps {
   loadPipeline(name: string): PipelineDefinition;
@@ -44,19 +55,34 @@ export function catchUpActivities(deps: CatchUpDeps): Omit<CatchUpActivities, 'g
         staticSummary: `${pipeline} · catch-up of ${partitions.length} partitions`,
         workflowIdConflictPolicy: 'USE_EXISTING',
       });
-      // Only until it is accepted: to take them in the backfill plans, for which it needs a place that this may hold.
-      await deps.client.workflow.startUpdateWithStart(addUpdate, {
+      const update = await deps.client.workflow.startUpdateWithStart(addUpdate, {
         startWorkflowOperation: start,
         args: [add],
         waitForStage: 'ACCEPTED',
         updateId: `catch-up-${Context.current().info.workflowExecution?.runId}`,
       });
+      await refusedSoon(deps.client, update);
     },
   };
 }
 
 /**
- * Partitions of the last days that are missing or stale, those under way left out.
+ * Waits a moment for a refusal; what was accepted is not waited for to its end, since the backfill plans first, for which it
+ * needs a place that this activity may hold.
+ */
+async function refusedSoon(client: Client, update: WorkflowUpdateHandle<unknown>): Promise<void> {
+  try {
+    await client.withDeadline(Date.now() + REFUSAL_MS, () => update.result());
+  } catch (error) {
+    if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return;
+    if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+    throw ApplicationFailure.nonRetryable(error.cause?.message ?? error.message, BAD_INPUT);
+  }
+}
+
+/**
+ * Partitions of the last days that are missing or stale, without what the running backfill has. One that someone else runs is
+ * left out where partitions may overtake each other; elsewhere the backfill waits for it, and later ones with it.
  * @throws PartitionError, PipelineError, FreshnessError
  */
 export async function findDue(
@@ -76,7 +102,7 @@ export async function findDue(
   ]);
   const planned = new Set([...(progress?.pending ?? []), ...Object.keys(progress?.live ?? {})]);
   const { missing, stale } = duePartitions(definition, partitions, latest, changes, planned);
-  const open = await openPartitions(client, pipeline, [...missing, ...stale]);
+  const open = definition.parallelSafe ? await openPartitions(client, pipeline, [...missing, ...stale]) : new Map();
   const isIdle = (key: string) => !open.has(key);
   return { missing: missing.filter(isIdle), stale: stale.filter(isIdle) };
 }

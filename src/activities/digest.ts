@@ -56,7 +56,7 @@ async function gather(deps: CatchUpDeps, input: DigestInput): Promise<DigestFind
       since,
       counts: countsOf(statuses),
       succeeded: of('succeeded').map(({ partition }) => partition),
-      behind: heldBack(progress),
+      behind: heldBack(progress, live),
       paused: progress?.status === 'paused',
       costUsd: costOf(ended),
       ...(await missingOf(deps, input)),
@@ -72,17 +72,18 @@ function statusesOf(progress: Progress | null): Record<string, string> {
 }
 
 /** Nothing runs beside the partition that waits: those to come cannot start before it. */
-function heldBack(progress: Progress | null): Digest['behind'] {
-  const live = Object.entries(progress?.live ?? {});
-  const held = live.length > 0 && live.every(([, { status }]) => status === 'waiting');
-  if (progress === null || !held || progress.pending.length === 0) return null;
-  return { partition: live.map(([partition]) => partition).sort()[0]!, partitions: progress.pending };
+function heldBack(progress: Progress | null, statuses: Record<string, string>): Digest['behind'] {
+  if (progress === null || progress.pending.length === 0) return null;
+  const [first, ...others] = Object.keys(progress.live).sort();
+  const held = [first, ...others].every((key) => key !== undefined && statuses[key] === 'waiting');
+  return held ? { partition: first!, partitions: progress.pending } : null;
 }
 
 async function missingOf(deps: CatchUpDeps, input: DigestInput): Promise<Pick<Digest, 'missing' | 'problem'>> {
   try {
     const { missing } = await findDue(deps, input.pipeline, input.today, input.lookbackDays);
-    return { missing, problem: null };
+    const open = await openPartitions(deps.client, input.pipeline, missing);
+    return { missing: missing.filter((key) => !open.has(key)), problem: null };
   } catch (error) {
     const isRefusal = [PartitionError, PipelineError, FreshnessError].some((kind) => error instanceof kind);
     if (!isRefusal) throw error;

@@ -15,7 +15,7 @@ export function addCommand(): Command {
     .option('--from <date>', 'first day, inclusive')
     .option('--to <date>', 'last day, inclusive')
     .option('--partitions <keys>', 'partition keys, separated by commas', keyList)
-    .option('--missing', 'partitions that are over and not done; --from and --to narrow it')
+    .option('--missing', 'partitions that are over (by UTC) and not done; --from and --to narrow it')
     .option('--stale', 'partitions that are done, but whose source changed since; --from and --to narrow it')
     .option('--json', 'print one JSON document: {"pipeline","added":[…],"skipped":[…]}')
     .addHelpText('after', '\nExample:\n  dayfill add talbots --from 2025-07-21 --to 2025-07-25')

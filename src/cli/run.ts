@@ -55,7 +55,7 @@ export function runCommand(): Command {
     .option('--from <date>', 'first day, inclusive')
     .option('--to <date>', 'last day, inclusive')
     .option('--partitions <keys>', 'partition keys, separated by commas', keyList)
-    .option('--missing', 'partitions that are over and not done; --from and --to narrow it')
+    .option('--missing', 'partitions that are over (by UTC) and not done; --from and --to narrow it')
     .option('--stale', 'partitions that are done, but whose source changed since; --from and --to narrow it')
     .option(
       '--smoke',

@@ -28,7 +28,9 @@ export interface DueRequest {
  * @throws PartitionError, StateError
  */
 export async function resolveDue(dayfill: Dayfill, pipeline: string, request: DueRequest): Promise<AddInput | null> {
-  const { missing, stale } = await due(dayfill, pipeline, request);
+  // Where partitions keep their order, a backfill waits for one that someone else runs, and later ones with it.
+  const { parallelSafe } = dayfill.pipeline(pipeline, request.vars);
+  const { missing, stale } = await due(dayfill, pipeline, { ...request, foreign: !parallelSafe });
   const wanted = [...(request.missing ? missing : []), ...(request.stale ? stale : [])];
   const partitions = wanted.filter((key) => !request.exclude?.includes(key)).sort();
   if (partitions.length === 0) return null;
@@ -54,12 +56,15 @@ export function checkDue(files: PipelineFiles, pipeline: string, request: DueReq
 }
 
 /**
- * What there is to do among the partitions that are over (by the calendar of UTC). Those that run, wait or are planned are
- * no part of it.
- * @param request `stale`: whether to ask the source at all.
+ * What there is to do among the partitions that are over (by the calendar of UTC), without what the running backfill has.
+ * @param request `stale`: whether to ask the source at all; `foreign`: also those that someone else runs.
  * @throws PartitionError, StateError
  */
-export async function due(dayfill: Dayfill, pipeline: string, request: Omit<DueRequest, 'missing'>): Promise<Due> {
+async function due(
+  dayfill: Dayfill,
+  pipeline: string,
+  request: Omit<DueRequest, 'missing'> & { foreign?: boolean },
+): Promise<Due> {
   const definition = dayfill.pipeline(pipeline, request.vars);
   const partitions = partitionsOver(definition, today(), request);
   const span = spanOf(partitions);
@@ -67,7 +72,7 @@ export async function due(dayfill: Dayfill, pipeline: string, request: Omit<DueR
   const name = variantName(pipeline, request.vars);
   const [latest, underWay, changes] = await Promise.all([
     dayfill.ledger.latest(name, span.start, span.end),
-    partitionsUnderWay(dayfill, name),
+    partitionsUnderWay(dayfill, name, request.foreign === true),
     request.stale ? changesOf(dayfill, definition, request.vars, span) : new Map(),
   ]);
   return duePartitions(definition, partitions, latest, changes, underWay);
@@ -116,8 +121,8 @@ export async function changesOf(
   }
 }
 
-/** Partitions that have a workflow, and those that the running backfill has still to do, as far as a worker tells. */
-async function partitionsUnderWay(dayfill: Dayfill, pipeline: string): Promise<Set<string>> {
+/** What the running backfill has to do, as far as a worker tells, and other partitions that have a workflow unless `foreign`. */
+async function partitionsUnderWay(dayfill: Dayfill, pipeline: string, foreign: boolean): Promise<Set<string>> {
   const [{ partitions }, progress] = await Promise.all([
     openWorkflows(dayfill, pipeline),
     backfillProgress(dayfill, pipeline).catch((error: unknown) => {
@@ -125,7 +130,8 @@ async function partitionsUnderWay(dayfill: Dayfill, pipeline: string): Promise<S
       throw error;
     }),
   ]);
-  return new Set([...partitions.keys(), ...Object.keys(progress?.live ?? {}), ...(progress?.pending ?? [])]);
+  const others = foreign ? [] : partitions.keys();
+  return new Set([...others, ...Object.keys(progress?.live ?? {}), ...(progress?.pending ?? [])]);
 }
 
 function today(): string {

@@ -85,10 +85,16 @@ function optionsOf({ cron, ...input }: ScheduleSettings): Pick<ScheduleOptions, 
 /** @throws StateError when the pipeline has no schedule. */
 export async function showSchedule(dayfill: Dayfill, pipeline: string): Promise<CatchUpSchedule> {
   const { action, state, info } = await orNone(pipeline, handleOf(dayfill, pipeline).describe());
-  const input = catchUpInputSchema.parse(action.args?.[0]);
+  const input = catchUpInputSchema.safeParse(action.args?.[0]);
+  const cron = action.memo?.cron;
+  if (!input.success || typeof cron !== 'string') {
+    throw new StateError(
+      `The schedule ${catchUpId(pipeline)} is not as dayfill made it: set it again with "dayfill schedule set".`,
+    );
+  }
   return {
-    ...input,
-    cron: String(action.memo?.cron),
+    ...input.data,
+    cron,
     paused: state.paused,
     nextRuns: info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
     lastRuns: info.recentActions.map(({ scheduledAt, takenAt, action: { workflow } }) => ({

@@ -57,11 +57,11 @@ export interface CatchUpActivities {
   /** What the time of a night means in a time zone; fails with `BadInput` when there is no such zone. */
   nightOf(scheduledAt: string, timezone: string, notifyAt: string): Promise<Night>;
   /**
-   * Partitions of the last days that are missing or stale, those under way left out.
+   * Partitions of the last days that are missing or stale, without what the running backfill has.
    * @param today ISO date; the partitions before it are over.
    */
   findDue(pipeline: string, today: string, lookbackDays: number): Promise<{ missing: string[]; stale: string[] }>;
-  /** Adds partitions to the running backfill, or starts one with them; does not wait until they are taken in. */
+  /** Adds partitions to the running backfill, or starts one with them; fails with `BadInput` and one sentence when it takes none. */
   addToBackfill(pipeline: string, partitions: string[]): Promise<void>;
   /** How the pipeline stands this morning; null when nobody is to be told. */
   gatherDigest(input: DigestInput): Promise<DigestFindings | null>;

@@ -208,6 +208,12 @@ export class BackfillProgress {
     this.carry.standing[alike.fingerprint] = alike;
   }
 
+  /** Whether no person asked for any of the partitions that ran. */
+  get isCatchUp(): boolean {
+    const { ended, live, ofCatchUp } = this.carry;
+    return [...Object.keys(ended), ...Object.keys(live)].every((partition) => ofCatchUp.includes(partition));
+  }
+
   /** What stands for the failure that a partition waits with; null when nothing does. */
   standingOrder(partition: string): StandingOrder | null {
     const { status, failure } = this.carry.live[partition] ?? {};

@@ -319,10 +319,9 @@ class BackfillRun {
   /** One digest for the whole backfill; silence when nothing ran, or when the digest of the morning tells it. */
   private async tellFinished(state: 'succeeded' | 'failed' | 'cancelled', message: string): Promise<void> {
     const { pipeline, notifies, ended, live } = this.progress.carry;
-    if (this.input.startedBy === 'catch-up') return;
     const counts = this.progress.counts();
     const total = Object.keys(ended).length + Object.keys(live).length;
-    if (!notifies || total === 0) return;
+    if (!notifies || total === 0 || this.progress.isCatchUp) return;
     // Thousands of good days are a number; the others are named.
     const statuses = [
       ...Object.entries(ended),

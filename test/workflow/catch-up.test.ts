@@ -64,6 +64,9 @@ async function digestOf({ name }: CommandPipeline, more: Partial<DigestInput> = 
   return posts.filter(({ digest }) => digest?.since === since);
 }
 
+const finishedOf = ({ name }: CommandPipeline) =>
+  webhooks.posts.filter(({ body }) => body.event === 'finished' && String(body.title).startsWith(`${name}:`));
+
 /** The days of a pipeline's first step, in the order in which they ran. */
 function daysRun(pipeline: CommandPipeline): string[] {
   return pipeline.began().flatMap((step) => (step.endsWith('.crm') ? [step.slice(0, 10)] : []));
@@ -98,6 +101,38 @@ describe('a stuck day swallows no later night', () => {
     expect(after!.text).toContain(`Succeeded: ${D17}, ${D19}, ${D20}.`);
     expect(after!.text).toContain(`Fixed by retry (ada): ${D18}.`);
     expect((await pipeline.rows()).map(({ reason }) => reason)).toEqual(Array(5).fill('catch-up'));
+    // One digest is enough: its backfills tell nothing of their own.
+    expect(finishedOf(pipeline)).toEqual([]);
+  });
+
+  test('nor does one that someone else runs: later days do not overtake it', async () => {
+    const pipeline = startingOn('foreign', D17);
+    pipeline.break(`${D17}.crm`);
+    await pipeline.startDay(D17);
+    await pipeline.waiting(D17);
+    expect(await night(pipeline, D19)).toEqual([D17, D18]);
+    await pipeline.until('the day to be met', ({ live, pending }) => live[D17] !== undefined && pending.length === 1);
+    const [told] = await digestOf(pipeline, { today: D19 });
+    expect(told!.title).toBe('foreign: 1 waiting, 1 behind 2025-07-17');
+    pipeline.mend(`${D17}.crm`);
+    await pipeline.resolve(D17, { action: 'retry' });
+    await pipeline.backfill().result();
+    expect(daysRun(pipeline)).toEqual([D17, D17, D18]);
+  });
+
+  test('a backfill that ends takes none, which is said, and the next night takes them', async () => {
+    const pipeline = startingOn('ending', D17);
+    pipeline.hold(`${D17}.crm`);
+    await pipeline.start({ partitions: [D17] });
+    await pipeline.hasBegun(`${D17}.crm`);
+    await pipeline.backfill().signal('drain');
+    await pipeline.until('the drain', ({ status }) => status === 'cancelling');
+    const refused = await failureOf(await startNight(pipeline, D19));
+    expect(refused.message).toMatch(/^The backfill is ending and takes no more partitions/);
+    pipeline.release(`${D17}.crm`);
+    await failureOf(pipeline.backfill());
+    expect(await night(pipeline, D19)).toEqual([D18]);
+    await pipeline.backfill().result();
   });
 
   test('in one that parks they go on', async () => {
@@ -221,6 +256,7 @@ describe('critical: false', () => {
     expect(await pipeline.recorded()).toEqual([
       ...[`${D15} waiting`, `${D15} skipped`, `${D16} succeeded`, `${D17} waiting`, `${D17} failed`],
     ]);
+    await until('the end of a backfill that a person started to be told', () => finishedOf(pipeline)[0]);
     const [told] = await digestOf(pipeline, { today: D18 });
     expect(told!.title).toBe(`may-be-missed: 1 succeeded, 1 skipped, 1 failed, 1 missing`);
     // A skipped day is done; one that failed is taken again.

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { catchUpId, TASK_QUEUE } from '../../src/contracts/ids.js';
 import { until } from '../stack/fixtures/processes.js';
 import { type CommandStack, type DayHandle, startCommandStack } from '../support/command-pipelines.js';
 
@@ -41,4 +42,15 @@ test('waiting for a lock takes no place from the steps of the one that has it', 
   await one!.resolve(D16, { action: 'retry' });
   expect(await first.result()).toMatchObject({ status: 'fixed' });
   expect(await second.result()).toMatchObject({ status: 'succeeded' });
+});
+
+test('a night of catch-up takes no place from the backfill that it starts', async () => {
+  const pipeline = commands.pipeline('night', { partition: { every: '1d', start: D16 } });
+  const night = await commands.dayfill.temporal.workflow.start('catchUp', {
+    workflowId: `${catchUpId('night')}-by-hand`,
+    taskQueue: TASK_QUEUE,
+    args: [{ pipeline: 'night', scheduledAt: `${D17}T02:00:00Z` }],
+  });
+  expect(await night.result()).toMatchObject({ partitions: [D16] });
+  expect(await pipeline.backfill().result()).toMatchObject({ counts: { succeeded: 1 } });
 });
