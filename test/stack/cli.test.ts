@@ -216,7 +216,9 @@ describe('a backfill', () => {
 
   test('runs nothing twice, and prints its status as one document', async () => {
     const status = await cli.json<Status>(['run', 'good', ...days]);
-    expect(Object.keys(status)).toEqual(['pipeline', 'state', 'total', 'counts', 'current', 'partitions']);
+    expect(Object.keys(status)).toEqual([
+      ...['pipeline', 'state', 'total', 'counts', 'current', 'spentUsd', 'budgetUsd', 'partitions'],
+    ]);
     expect(status.counts).toEqual({
       succeeded: 3,
       ...{ fixed: 0, skipped: 0, failed: 0, waiting: 0, running: 0, pending: 0 },
@@ -252,7 +254,10 @@ describe('a backfill', () => {
       ...['pipeline', 'partition', 'status', 'steps', 'proposal', 'advising', 'decidesAt', 'decisions'],
     ]);
     for (const step of shown.steps) {
-      expect(Object.keys(step)).toEqual(['id', 'status', 'attempts', 'remedies', 'durationMs', 'failure', 'log']);
+      expect(Object.keys(step)).toEqual([
+        ...['id', 'status', 'attempts', 'remedies', 'durationMs', 'bytesBilled', 'slotMs', 'costUsd', 'warnings'],
+        ...['failure', 'log'],
+      ]);
     }
   });
 
