@@ -1,9 +1,10 @@
 /** `npm run bench -- <name> [--json]`: runs one benchmark. Each prints its figures beside something measured in the same run. */
+import { backlog } from './backlog.mjs';
 import { identity } from './identity.mjs';
 import { overhead } from './overhead.mjs';
 import { processEvent } from './process-event.mjs';
 
-const BENCHMARKS = { overhead, identity, 'process-event': processEvent };
+const BENCHMARKS = { backlog, overhead, identity, 'process-event': processEvent };
 
 const [name, ...flags] = process.argv.slice(2);
 const unknown = flags.filter((flag) => flag !== '--json');

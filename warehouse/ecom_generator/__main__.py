@@ -20,6 +20,9 @@ from .result import write_result
 from .settings import DEFAULT_CONFIG, Settings, load_settings
 from .verify import verify
 
+_SHOWN = 50
+"""So many problems are shown to people."""
+
 _EXAMPLES = """examples, one after the other:
   python -m ecom_generator lookups
   python -m ecom_generator generate --from 2020-01-01 --to 2020-01-30
@@ -164,9 +167,11 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"  {said['table']:<16}{said['partitions']:>12}{expected:>12}{said['rows']:>16,}{said['bytes']:>18,}")
     for check in report["checks"]:
         print(f"  {check['check']:<16}{'ok' if check['problems'] == 0 else check['problems']:>12}")
-    for problem in report["problems"]:
+    for problem in report["problems"][:_SHOWN]:
         where = "/".join(part for part in (problem["partition"], problem["file"]) if part)
         print(f"  {problem['check']}: {where}{': ' if where else ''}{problem['message']}")
+    if (more := len(report["problems"]) - _SHOWN) > 0:
+        print(f"  and {more} more, with --json")
     if report["chunksToRunAgain"]:
         print(f"To heal it, run again: {', '.join(report['chunksToRunAgain'])}")
     return 0 if report["ok"] else 1
@@ -177,6 +182,8 @@ def main(arguments: list[str]) -> int:
     options = _parse(arguments)
     try:
         return {"lookups": _lookups, "generate": _generate, "export": _export, "clean": _clean, "verify": _verify}[options.command](options) or 0
+    except BrokenPipeError:
+        return 1  # nobody reads on
     except (Refusal, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,8 +20,9 @@ from .settings import Settings, fingerprint
 from .tables import TRANSACTIONS
 
 RECORD = "_CHUNK.json"
-_CSV_BYTES_PER_CART = 600
-"""A cart with its items and what follows from it, with room to spare."""
+_CSV_BYTES_PER_CART = 150
+_CSV_BYTES_PER_ITEM = 50
+"""With what follows from a cart and from an item that it may have at most, so with room to spare."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,11 @@ def generate(settings: Settings, chunk: Chunk, id_state: str, threads: int) -> t
     lookups = read_lookups(settings)
     rows_settings = settings.rows_fingerprint(lookups.sha256)
     state = read_id_state(id_state, chunk.first, settings.start_date, rows_settings)
-    carts = int(settings.volumes.carts_per_day * settings.scale * len(chunk.days))
+    volumes = settings.volumes
+    carts = int(volumes.carts_per_day * settings.scale * len(chunk.days))
+    needed = carts * (_CSV_BYTES_PER_CART + volumes.max_items_per_cart * _CSV_BYTES_PER_ITEM)
     with only_one(settings.artifact_root):
-        need_room(settings.artifact_root, carts * _CSV_BYTES_PER_CART, settings.min_free_disk, f"Chunk {chunk.key}")
+        need_room(settings.artifact_root, needed, settings.min_free_disk, f"Chunk {chunk.key}")
         plan = _Plan(Shop(settings, lookups), chunk, state)
         with whole(chunk.folder(settings)) as folder:
             rows, mess = _write_days(plan, folder, threads)

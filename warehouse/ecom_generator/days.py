@@ -17,7 +17,7 @@ from .draws import Places, below, chosen, happens, stream
 from .lookups import Lookups
 from .mess import Mess
 from .settings import Settings
-from .tables import CART_STATUSES, CARTS, CHANNELS, ORDERS, PAYMENT_METHODS, REFUND_METHODS, RETURN_REASONS, SHIPPING_SPEEDS, TABLES
+from .tables import CART_STATUSES, CARTS, CHANNELS, ORDERS, PAYMENT_METHODS, REFUND_METHODS, RETURN_REASONS, SHIPPING_SPEEDS, TRANSACTIONS
 
 _LINES = np.uint64(64)
 _DAY_SECONDS = 86_400
@@ -31,6 +31,11 @@ class Shop:
 
     settings: Settings
     lookups: Lookups
+
+    @cached_property
+    def mess(self) -> dict[str, Mess]:
+        """The mess of each table."""
+        return {table.name: Mess(self.settings.seed, table, self.settings.messiness_level) for table in TRANSACTIONS}
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,6 @@ class Day:
     def _stream(self, *names: str) -> np.uint64:
         return stream(self._settings.seed, self.day, *names)
 
-    def _mess(self, table: str) -> Mess:
-        return Mess(self._settings.seed, TABLES[table], self._settings.messiness_level)
-
     @cached_property
     def carts(self) -> int:
         """How many carts there are: within 10 percent of the volume."""
@@ -91,13 +93,13 @@ class Day:
         """The carts that became orders. Those whose row is lost did not, so that an order's cart is always there."""
         ordered = happens(self._stream("ordered"), self._cart_places, self._volumes.order_percent)
         candidates = self._cart_places[ordered]
-        return candidates[~self._mess(CARTS.name).spoils(self.day, candidates)]
+        return candidates[~self._shop.mess[CARTS.name].spoils(self.day, candidates)]
 
     @cached_property
     def returns(self) -> ReturnsFrom:
         """The orders that come back. Those whose row is lost do not, so that a return's order is always there."""
         comes_back = happens(self._stream("returned"), self.order_places, self._volumes.return_percent)
-        comes_back &= ~self._mess(ORDERS.name).spoils(self.day, self.order_places)
+        comes_back &= ~self._shop.mess[ORDERS.name].spoils(self.day, self.order_places)
         places = self.order_places[comes_back]
         lag = 1 + below(self._stream("return lag"), places, self._volumes.return_window)
         return ReturnsFrom(places, np.flatnonzero(comes_back), lag)
@@ -138,7 +140,7 @@ class Day:
         return csv_text.words(below(self._stream(name), places, len(words)), words)
 
     def _messy(self, table: str, places: Places, columns: list[pa.StringArray], counts: Counter[str]) -> memoryview:
-        return csv_text.encoded(self._mess(table).apply(self.day, places, csv_text.lines(columns), counts))
+        return csv_text.encoded(self._shop.mess[table].apply(self.day, places, csv_text.lines(columns), counts))
 
     def rows(self, first_cart_id: int, first_order_id: int, mess: dict[str, Counter[str]]) -> dict[str, memoryview]:
         """Return the day's carts, orders and their items as CSV lines, and count the mess by table.

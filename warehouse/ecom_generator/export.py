@@ -2,17 +2,21 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from .chunk import Chunk, read_record
 from .folders import emptied, need_room, only_one, replace, write_whole
+from .lines import SCHEMA, read_lines
 from .lookups import Lookups, read_lookups
 from .manifest import NAME, PART, Manifest, write_manifest
 from .parsing import typed
@@ -24,10 +28,6 @@ CHUNKS = "_chunks"
 """Folder of one file per exported chunk, which lists its manifests and is written last. It is local, no part of the bucket."""
 
 REASONS = ("malformed", "unreadable", "outside_chunk", "duplicate", "orphan")
-
-_FIRST_LINE = 2
-"""The number of the line with a file's first row, as editors count."""
-
 
 @dataclass
 class _Export:
@@ -45,12 +45,21 @@ class _Export:
     def sql(self, query: str) -> list[tuple]:
         return self.database.execute(query).fetchall()
 
+    @contextmanager
+    def lines(self, batches: Iterator[pa.RecordBatch]) -> Iterator[str]:
+        """Give the name under which a query can read the lines, once."""
+        self.database.register("source_lines", pa.RecordBatchReader.from_batches(SCHEMA, batches))
+        try:
+            yield "source_lines"
+        finally:
+            self.database.unregister("source_lines")
+
     def write(self, partition: str, rows: str, key: str | None, more: dict[str, Any] | None = None) -> None:
         """Write a query's rows, in its order, as a partition with its manifest. Safe to call from several threads."""
         folder = self.folder / partition
         folder.mkdir(parents=True)
         with self.database.cursor() as cursor:
-            cursor.execute(f"copy ({rows}) to '{_escaped(folder / PART)}' (format parquet, compression zstd)")
+            cursor.execute(f"copy ({rows}) to '{_escaped(folder / PART)}' (format parquet, compression snappy)")
         self.manifests[partition] = write_manifest(folder, partition, self.chunk.key, self.record["source_run"], key, more)
 
     def write_all(self, partitions: dict[str, str], key: str) -> None:
@@ -112,8 +121,7 @@ def _write_partitions(work: _Export) -> dict[str, int]:
 def _write_days(work: _Export, table: Table) -> dict[str, Any]:
     """Read one CSV file and write its partition of each day, also of a day without rows; return its account."""
     file = work.chunk.folder(work.settings) / f"{table.name}.csv"
-    rows_in = _rows_in(file, table)
-    _read(work, table, file)
+    rows_in = _read(work, table, file)
     _reject(work, table, file)
     if table.event is not None:
         work.sql(f"create table {table.name}_days as select {table.key[0]} as id, {table.event}::date as day from {table.name}")
@@ -143,7 +151,7 @@ def _write_dimension(work: _Export, table: Table) -> dict[str, int]:
     """Write the partitions of a lookup; return how many there are and their rows. Its rows are clean, so one that is not is refused."""
     file = work.lookups.folder / f"{table.name}.csv"
     _read(work, table, file)
-    if bad := work.sql(f"select rowid + {_FIRST_LINE}, _reason, _column from {table.name} where _reason is not null limit 1"):
+    if bad := work.sql(f"select _number, _reason, _column from {table.name} where _reason is not null limit 1"):
         raise Refusal(f"{file}, line {bad[0][0]} is {bad[0][1]} ({bad[0][2]}); remove the lookups and make them again.")
     values = work.sql(f"select {table.partition} as value, count(*) from {table.name} group by value order by value")
     partitions = {
@@ -154,56 +162,61 @@ def _write_dimension(work: _Export, table: Table) -> dict[str, int]:
     return {"partitions": len(partitions), "rows": sum(rows for _, rows in values)}
 
 
-def _read(work: _Export, table: Table, file: Path) -> None:
-    """Make a database table of the file, its rowids in the order of the lines."""
-    try:
-        work.sql(f"create table {table.name} as {typed(table, str(file), (str(work.chunk.first), str(work.chunk.last)))}")
-    except duckdb.InvalidInputException as error:
-        raise Refusal(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
+def _read(work: _Export, table: Table, file: Path) -> int:
+    """Make a database table of the file's rows and return how many lines the file has besides its header."""
+    read = 0
+
+    def counted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal read
+        for batch in batches:
+            read += len(batch)
+            yield batch
+
+    with work.lines(counted(read_lines(file, _header(table)))) as source:
+        work.sql(f"create table {table.name} as {typed(table, source, (str(work.chunk.first), str(work.chunk.last)))}")
+    return read
 
 
-def _rows_in(file: Path, table: Table) -> int:
-    """Return how many lines follow the header. Raises Refusal when there is no such file or it has other columns."""
-    if not file.is_file():
-        raise Refusal(f"There is no {file}; generate the chunk again.")
-    expected = ",".join(column.name for column in table.columns)
-    with open(file, "rb") as source:
-        header = source.readline().decode("utf-8", "replace").strip()
-        if header != expected:
-            raise Refusal(f"The first line of {file} is {header[:200]!r}, not {expected!r}; generate the chunk again.")
-        rows, last = 0, b"\n"
-        while block := source.read(1 << 22):
-            rows += block.count(b"\n")
-            last = block[-1:]
-    return rows + (last != b"\n")
+def _header(table: Table) -> str:
+    return ",".join(column.name for column in table.columns)
 
 
 def _reject(work: _Export, table: Table, file: Path) -> None:
     """Move the rows that the table cannot take to `rejects`, each with its line and the reason."""
-    name, key, number = table.name, ", ".join(table.key), f"rowid + {_FIRST_LINE}"
-    work.sql(f"insert into rejects select '{name}', {number}, _reason, _column, _line from {name} where _reason is not null")
+    name, key = table.name, ", ".join(table.key)
+    work.sql(f"insert into rejects select '{name}', _number, _reason, _column, _line from {name} where _reason is not null")
     work.sql(
         f"""
-        insert into rejects select '{name}', {number}, 'duplicate', null, null
-        from (select rowid, row_number() over (partition by {key} order by rowid) as place from {name} where _reason is null and ({key}) in (
+        insert into rejects select '{name}', number, 'duplicate', null, null
+        from (select _number, row_number() over (partition by {key} order by _number) from {name} where _reason is null and ({key}) in (
             select ({key}) from {name} where _reason is null group by {key} having count(*) > 1
-        )) as again(rowid, place) where place > 1
+        )) as again(number, place) where place > 1
         """
     )
     missing = " ".join(f"when {condition} then '{column}'" for column, condition in _missing(work, table))
     work.sql(
         f"""
-        insert into rejects select '{name}', {number}, 'orphan', missing, null
-        from (select rowid, case {missing} end as missing from {name} where _reason is null) as orphans(rowid, missing)
-        where missing is not null and {number} not in (select line_number from rejects where table_name = '{name}')
+        insert into rejects select '{name}', number, 'orphan', missing, null
+        from (select _number, case {missing} end from {name} where _reason is null) as orphans(number, missing)
+        where missing is not null and number not in (select line_number from rejects where table_name = '{name}')
         """
     )
-    numbers = {line for (line,) in work.sql(f"select line_number from rejects where table_name = '{name}' and line is null")}
-    found = _lines(file, numbers)
-    work.database.register("found", found)
-    work.sql(f"update rejects set line = found.line from found where table_name = '{name}' and rejects.line_number = found.line_number")
-    work.database.unregister("found")
-    work.sql(f"delete from {name} where {number} in (select line_number from rejects where table_name = '{name}')")
+    with work.lines(_lines_to_add(work, table, file)) as found:
+        work.sql(f"update rejects set line = found._line from {found} as found where table_name = '{name}' and line_number = found._number")
+    work.sql(f"delete from {name} where _number in (select line_number from rejects where table_name = '{name}')")
+
+
+def _lines_to_add(work: _Export, table: Table, file: Path) -> Iterator[pa.RecordBatch]:
+    """Return the lines of the rejects that have none yet: only a row that cannot be read brought its line along."""
+    without = work.sql(f"select line_number from rejects where table_name = '{table.name}' and line is null order by line_number")
+    numbers = np.array(without, np.int64).ravel()
+
+    def picked(batch: pa.RecordBatch) -> pa.RecordBatch:
+        first = batch["_number"][0].as_py()
+        here = numbers[np.searchsorted(numbers, first) : np.searchsorted(numbers, first + len(batch))]
+        return batch.take(pa.array(here - first))
+
+    return map(picked, read_lines(file, _header(table)))
 
 
 def _missing(work: _Export, table: Table) -> list[tuple[str, str]]:
@@ -218,20 +231,6 @@ def _missing(work: _Export, table: Table) -> list[tuple[str, str]]:
             earlier = f"{column} not between 1 and {work.record['id_state']['last_order_id']}"
             conditions.append((column, f"{earlier} and {absent}" if (table.name, other) == ("returns", "orders") else absent))
     return conditions
-
-
-def _lines(file: Path, numbers: set[int]) -> pa.Table:
-    """Return the lines of the file with these numbers; bytes that are no UTF-8 are shown as such."""
-    found = []
-    if numbers:
-        last = max(numbers)
-        with open(file, "rb") as source:
-            for number, line in enumerate(source, start=1):
-                if number in numbers:
-                    found.append((number, line.decode("utf-8", "backslashreplace").rstrip("\r\n")))
-                if number == last:
-                    break
-    return pa.table({"line_number": pa.array([number for number, _ in found], pa.int64()), "line": pa.array([line for _, line in found], pa.string())})
 
 
 def _move(work: _Export) -> None:

@@ -14,12 +14,14 @@ from .refusal import Refusal
 def only_one(root: Path) -> Iterator[None]:
     """Hold the lock of a folder, which a process that dies lets go. Raises Refusal when another process holds it."""
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refusal(f"Another process is writing to {root}; wait for its end.") from None
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    except BlockingIOError:
+        raise Refusal(f"Another process is writing to {root}; wait for its end.") from None
+    finally:
+        os.close(folder)
 
 
 @contextmanager

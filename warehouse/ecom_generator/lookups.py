@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 
 from sample_files.customers import DOMAINS, FIRST_NAMES, LAST_NAMES
 
@@ -84,11 +86,14 @@ def read_lookups(settings: Settings) -> Lookups:
     for table, expected in sha256.items():
         if not (folder / f"{table}.csv").is_file() or _sha256(folder / f"{table}.csv") != expected:
             raise Refusal(f"{folder}/{table}.csv is not as it was made; remove {folder} and make the lookups again.")
-    with open(folder / "customers.csv", encoding="utf-8", newline="") as file:
-        signups = np.array([row["signup_date"] for row in csv.DictReader(file)], dtype="datetime64[D]").astype(np.int64)
-    with open(folder / "product_catalog.csv", encoding="utf-8", newline="") as file:
-        prices = np.array([round(float(row["unit_price"]) * 100) for row in csv.DictReader(file)], dtype=np.int64)
-    return Lookups(folder, record["rows"], signups, prices, sha256)
+    signups = _column(folder / "customers.csv", "signup_date", pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+    prices = _column(folder / "product_catalog.csv", "unit_price", pa.float64()).to_numpy()
+    return Lookups(folder, record["rows"], signups, np.rint(prices * 100).astype(np.int64), sha256)
+
+
+def _column(file: Path, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    options = pa_csv.ConvertOptions(include_columns=[name], column_types={name: kind})
+    return pa_csv.read_csv(file, convert_options=options)[name]
 
 
 def _record(settings: Settings) -> dict:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -59,10 +60,16 @@ class Mess:
     table: Table
     level: Messiness
 
-    @property
+    @cached_property
     def kinds(self) -> list[str]:
         """The kinds that are in use and fit the table."""
         return [kind for kind in _RATES[self.level] if _fits(kind, self.table)]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[tuple[int, Column]]]:
+        """The columns, with their places in a line, that each kind can befall."""
+        columns = list(enumerate(self.table.columns))
+        return {kind: [(place, column) for place, column in columns if _befalls(kind, column, self.table)] for kind in self.kinds}
 
     def of(self, day: date, places: Places) -> np.ndarray:
         """Return for each place the index of its kind in `kinds`; their number for a row that stays clean."""
@@ -97,17 +104,13 @@ class Mess:
         if kind == "orphan":
             fields[0] = str(int(fields[0]) + _ORPHAN_OFFSET)
             return f"{line}\n{','.join(fields)}"
-        columns = list(enumerate(self.table.columns))
-        index, column = _nth([each for each in columns if _takes(kind, each[1], self.table)], detail)
-        fields[index] = _value(kind, column, fields[index], detail)
+        columns = self._columns[kind]
+        place, column = columns[detail % len(columns)]
+        fields[place] = _value(kind, column, fields[place], detail // len(columns))
         return ",".join(fields)
 
 
-def _nth(columns: list[tuple[int, Column]], detail: int) -> tuple[int, Column]:
-    return columns[detail % len(columns)]
-
-
-def _takes(kind: str, column: Column, table: Table) -> bool:
+def _befalls(kind: str, column: Column, table: Table) -> bool:
     """Whether this kind of mess can befall the column."""
     return {
         "other_case": column.kind == "word",

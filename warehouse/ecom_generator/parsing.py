@@ -34,9 +34,9 @@ def _value(column: Column) -> str:
     match column.kind:
         case "integer":
             # A cast alone would round 1.5 and take 1e3.
-            return f"case when translate({text}, '0123456789', '') in ('', '-') then try_cast({text} as {sql_type}) end"
+            return f"case when regexp_full_match({text}, '-?[0-9]+') then try_cast({text} as {sql_type}) end"
         case "money":
-            return f"try_cast(replace(replace({text}, '$', ''), ',', '') as {sql_type})"
+            return f"coalesce(try_cast({text} as {sql_type}), try_cast(replace(replace({text}, '$', ''), ',', '') as {sql_type}))"
         case "timestamp":
             return f"coalesce(try_cast({text} as timestamp), try_strptime({text}, '%m/%d/%Y %I:%M:%S %p'))"
         case "word":
@@ -53,13 +53,8 @@ def _unreadable(column: Column) -> str:
     return f"{column.name} is null" if column.required else f"({column.name} is null and {column.name}_text is not null)"
 
 
-def lines_of(file: str) -> str:
-    """A table function that gives the lines of a file after its header, in the column `_line`."""
-    return rf"read_csv({_text(file)}, auto_detect = false, columns = {{'_line': 'varchar'}}, delim = '\x01', quote = '', escape = '', header = false, skip = 1, null_padding = false, nullstr = '\x02')"
-
-
-def typed(table: Table, file: str, bounds: tuple[str, str]) -> str:
-    """A query of the file's rows, in the order of the file: the table's columns, and `_reason`, `_column` and `_line` of those that it cannot take.
+def typed(table: Table, source: str, bounds: tuple[str, str]) -> str:
+    """A query of the rows in `source`, whose columns are `_number` and `_line`: the table's columns and `_number`, and `_reason`, `_column` and `_line` of those that it cannot take.
 
     `bounds` are the first and last day that the table's event may fall on.
     """
@@ -72,11 +67,11 @@ def typed(table: Table, file: str, bounds: tuple[str, str]) -> str:
         outside = f"when {table.event}::date not between date {_text(bounds[0])} and date {_text(bounds[1])} then 'outside_chunk'"
         at = f"when 'outside_chunk' then {_text(table.event)}"
     return f"""
-        with split as (select _line, {_fields()} as _fields from {lines_of(file)}),
-        texts as (select _line, coalesce(len(_fields), 0) = {len(names)} as _whole, {texts} from split),
+        with split as (select _number, _line, {_fields()} as _fields from {source}),
+        texts as (select _number, _line, coalesce(len(_fields), 0) = {len(names)} as _whole, {texts} from split),
         typed as (select *, {values} from texts),
         judged as (select *, case when _whole then case {unreadable} end end as _unreadable from typed),
         reasoned as (select *, case when not _whole then 'malformed' when _unreadable is not null then 'unreadable' {outside} end as _reason from judged)
-        select {", ".join(names)}, _reason, case _reason when 'unreadable' then _unreadable {at} end as _column, case when _reason is not null then _line end as _line
+        select _number, {", ".join(names)}, _reason, case _reason when 'unreadable' then _unreadable {at} end as _column, case when _reason is not null then _line end as _line
         from reasoned
     """

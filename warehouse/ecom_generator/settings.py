@@ -40,7 +40,7 @@ class Lookups(_Part):
 class Volumes(_Part):
     """How much happens on a day."""
 
-    carts_per_day: int = Field(100_000, ge=1, le=10_000_000, description="carts per day before `scale`; single days differ by up to 10 percent")
+    carts_per_day: int = Field(107_000, ge=1, le=10_000_000, description="carts per day before `scale`; single days differ by up to 10 percent")
     max_items_per_cart: int = Field(6, ge=1, le=60, description="items per cart, 1 to so many")
     order_percent: int = Field(35, ge=0, le=100, description="percent of carts that become an order")
     return_percent: int = Field(8, ge=0, le=100, description="percent of orders of which something comes back")

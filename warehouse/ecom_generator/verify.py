@@ -191,6 +191,9 @@ def _at_home(zone: _Zone, problem: Problem) -> Problem:
 def _check_chunks(zone: _Zone, first: date | None, last: date | None) -> list[str]:
     """Check that the chunks follow one another in days and ids; return the days that should be there."""
     accounts = zone.accounts()
+    known = {account["chunk"] for account in accounts}
+    for chunk in sorted({each.manifest["chunk"] for each in zone.partitions.values() if each.manifest} - known):
+        zone.report("chunks", f"{chunk} has partitions, but no {REJECTS} with its account", chunk=chunk)
     if not accounts and (first is None or last is None):
         zone.report("chunks", "there is no chunk")
         return []

@@ -1,0 +1,565 @@
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { days, EcomGenerator, type IdState, idStateFlag, sha256 } from '../support/ecom-generator.js';
+
+const TABLES = ['carts', 'cart_items', 'orders', 'order_items', 'returns', 'return_items'];
+const FIRST: [string, string] = ['2020-01-01', '2020-01-04'];
+const SECOND: [string, string] = ['2020-01-05', '2020-01-08'];
+const PART = 'part-0000.parquet';
+const MANIFEST = '_MANIFEST.json';
+
+let directory: string;
+/** Two chunks, as they should be. */
+let shop: EcomGenerator;
+let states: IdState[];
+
+beforeAll(async () => {
+  directory = mkdtempSync(path.join(tmpdir(), 'dayfill-ecom-'));
+  shop = new EcomGenerator(path.join(directory, 'shop'));
+  await shop.succeed(['lookups']);
+  states = (await shop.chunks([FIRST, SECOND])).map(({ idState }) => idState);
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** A shop with the lookups of `shop`, or a whole copy of it. */
+function another(name: string, settings: Record<string, string> = {}, whole = false): EcomGenerator {
+  const made = new EcomGenerator(path.join(directory, name), settings);
+  const folder = whole ? '' : 'artifacts/static_lookups';
+  cpSync(path.join(shop.root, folder), path.join(made.root, folder), { recursive: true });
+  return made;
+}
+
+describe('the same bytes', () => {
+  test('whatever the hash seed, locale, time zone and number of threads, also where these matter', async () => {
+    const settings = { 'volumes.carts_per_day': '30000' };
+    const one = another('one', settings);
+    const other = another('other', settings);
+    async function chunk(generator: EcomGenerator, threads: string, env: Record<string, string>): Promise<void> {
+      await generator.succeed(['generate', ...days(FIRST), '--threads', threads], env);
+      await generator.succeed(['export', ...days(FIRST), '--threads', threads], env);
+    }
+    await Promise.all([
+      chunk(one, '1', { PYTHONHASHSEED: '1', TZ: 'Asia/Kolkata', LC_ALL: 'C' }),
+      chunk(other, '4', { PYTHONHASHSEED: '2', TZ: 'America/Lima' }),
+    ]);
+    expect(other.csvChecksums()).toEqual(one.csvChecksums());
+    expect(other.checksums()).toEqual(one.checksums());
+    expect(Object.keys(one.checksums()).length).toBe(40 + 5 + 6 * 4 + 1);
+  });
+
+  test('when a chunk is run again with the state it had, in place of what was there', async () => {
+    const again = another('again', {}, true);
+    const before = again.checksums();
+    rmSync(path.join(again.raw, 'orders/ingest_dt=2020-01-06', PART));
+    const outcome = await again.generate(SECOND, states[0]!);
+    expect(outcome.idState).toEqual(states[1]);
+    await again.succeed(['export', ...days(SECOND)]);
+    expect(again.checksums()).toEqual(before);
+    expect((await again.verify()).report.problems).toEqual([]);
+    const leftovers = readdirSync(again.raw, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /(^|\/)\./.test(name),
+    );
+    expect(leftovers).toEqual([]);
+  });
+
+  test('of every day and table, however the days are cut into chunks', async () => {
+    const uncut = another('uncut');
+    const [outcome] = await uncut.chunks([[FIRST[0], SECOND[1]]]);
+    expect(outcome!.idState).toEqual(states[1]);
+    const days = readdirSync(path.join(shop.raw, 'orders'));
+    expect(days).toHaveLength(8);
+    for (const table of TABLES)
+      for (const day of days)
+        expect(sha256(path.join(uncut.raw, table, day, PART))).toBe(sha256(path.join(shop.raw, table, day, PART)));
+  });
+
+  test('another seed gives others', async () => {
+    const seeded = new EcomGenerator(path.join(directory, 'seeded'), { seed: 'another' });
+    await seeded.succeed(['lookups']);
+    await seeded.generate(FIRST, null);
+    for (const [file, checksum] of Object.entries(seeded.csvChecksums()))
+      expect(shop.csvChecksums()[file]).not.toBe(checksum);
+  });
+});
+
+describe('ids', () => {
+  test('go on where the chunk before ended, and none is left out', async () => {
+    expect(states[0]).toMatchObject({ through: '2020-01-04', settings_since: '2020-01-01' });
+    for (const [table, id] of [
+      ['carts', 'cart_id'],
+      ['orders', 'order_id'],
+      ['returns', 'return_id'],
+    ] as const) {
+      const counter = `last_${id}` as const;
+      const [found] = await shop.query<{ least: number; greatest: number; ids: number; lost: number }>(
+        `select min(${id}) as least, max(${id}) as greatest, count(distinct ${id}) as ids,
+           (select count(*) from '{raw}/rejects/*/*.parquet' where table_name = '${table}' and reason <> 'duplicate') as lost
+         from '{raw}/${table}/*/*.parquet'`,
+      );
+      expect(found!.ids + found!.lost).toBe(states[1]![counter]);
+      expect(found!.greatest).toBeLessThanOrEqual(states[1]![counter]);
+      expect(shop.manifest(`${table}/ingest_dt=2020-01-04`).max_key!).toBeLessThanOrEqual(states[0]![counter]);
+      expect(shop.manifest(`${table}/ingest_dt=2020-01-05`).min_key!).toBeGreaterThan(states[0]![counter]);
+    }
+    // What was bought in the first chunk comes back in the second.
+    const [back] = await shop.query<{ earlier: number }>(
+      `select count(*) as earlier from '{raw}/returns/*/*.parquet' where return_date >= '2020-01-05' and order_id <= ${states[0]!.last_order_id}`,
+    );
+    expect(back!.earlier).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['a later chunk without a state', SECOND, () => '', 'needs the id state of the chunk before it'],
+    [
+      'days that have their ids',
+      SECOND,
+      () => JSON.stringify(states[1]),
+      'overlaps with what already has its ids, through 2020-01-08',
+    ],
+    ['a gap', ['2020-01-07', '2020-01-08'], () => JSON.stringify(states[0]), 'leaves a gap after 2020-01-04'],
+    ['no state', SECOND, () => '{"last_cart_id": -1}', '--id-state is no id state: last_cart_id'],
+    ['days outside of the range', ['2019-12-31', '2020-01-01'], () => '', 'is not within 2020-01-01 to 2026-01-08'],
+    ['days the wrong way round', ['2020-01-08', '2020-01-05'], () => '', 'lies before the first day'],
+  ] as [string, [string, string], () => string, string][])('%s is refused', async (_, chunk, state, sentence) => {
+    const outcome = await shop.run(['generate', ...days(chunk), `--id-state=${state()}`]);
+    expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(sentence) });
+    expect(outcome.stderr.split('\n')).toHaveLength(1);
+  });
+
+  test('the state file is written, never read', async () => {
+    const filed = another('filed');
+    const file = path.join(filed.root, '.id_state.json');
+    writeFileSync(file, '{"last_cart_id": 7000}');
+    const outcome = await filed.succeed(['generate', ...days(FIRST), '--id-state=', `--id-state-file=${file}`]);
+    expect(outcome.idState).toEqual(states[0]);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(states[0]);
+  });
+
+  test('a change of the volume between chunks leaves orders before it alone', async () => {
+    const grown = another('grown', { 'volumes.carts_per_day': '90' }, true);
+    const outcome = await grown.generate(SECOND, states[0]!);
+    expect(outcome.idState.settings_since).toBe('2020-01-05');
+    await grown.succeed(['export', ...days(SECOND)]);
+    expect((await grown.verify()).report.problems).toEqual([]);
+  });
+});
+
+describe('messiness', () => {
+  test.each(['none', 'light', 'medium_mess', 'heavy_mess'])(
+    '%s: what was done is counted, and found again',
+    async (level) => {
+      const messy = another(`messy-${level}`, { messiness_level: level, 'volumes.carts_per_day': '3000' });
+      const made = (await messy.generate(FIRST, null)).counts;
+      const { counts } = await messy.succeed(['export', ...days(FIRST)]);
+      const did = (kind: string) => TABLES.reduce((sum, table) => sum + (made[`${table}_${kind}`] ?? 0), 0);
+      for (const table of TABLES) {
+        const lines = readFileSync(messy.csv(FIRST, table), 'utf8').split('\n').length - 2;
+        expect(counts[`${table}_rows_in`]).toBe(lines);
+        expect(made[`${table}_rows`]).toBe(lines);
+        expect(counts[`${table}_rows_out`]! + counts[`${table}_rejects`]!).toBe(lines);
+      }
+      expect(counts).toMatchObject({
+        rejects_duplicate: did('doubled'),
+        rejects_unreadable: did('unreadable'),
+        rejects_malformed: did('broken_line'),
+        rejects_outside_chunk: did('wrong_day'),
+      });
+      // With the items of carts and orders that were lost themselves.
+      expect(counts.rejects_orphan).toBeGreaterThanOrEqual(did('orphan'));
+      const kinds = new Set(Object.keys(made).map((name) => name.replace(new RegExp(`^(${TABLES.join('|')})_`), '')));
+      const cleaned = ['padded', 'quoted', 'other_case', 'other_timestamp', 'other_amount', 'left_out'];
+      const lost = ['orphan', 'unreadable', 'broken_line', 'wrong_day'];
+      const expected = {
+        none: [],
+        light: [...cleaned, 'doubled'],
+        medium_mess: [...cleaned, 'doubled', ...lost],
+        heavy_mess: [...cleaned, 'doubled', ...lost],
+      };
+      expect([...kinds].sort()).toEqual(['rows', ...expected[level as keyof typeof expected]].sort());
+      const { report } = await messy.verify();
+      expect(report.problems).toEqual([]);
+    },
+  );
+
+  test('what somebody else did to the files is told line by line', async () => {
+    const spoiled = another('spoiled', { messiness_level: 'none' });
+    await spoiled.generate(FIRST, null);
+    const items = spoiled.csv(FIRST, 'order_items');
+    const [header, ...lines] = readFileSync(items, 'utf8').trimEnd().split('\n');
+    const [first, second, third] = lines;
+    const added = [
+      '',
+      '"',
+      'a,b',
+      `${first}\r`,
+      '999999,1,1,1,1.00,0.00',
+      '1,77,999,1,1.00,0.00',
+      '1,78,1,1.5,1.00,',
+      '1,79,1,1,"$1,000.50",',
+    ];
+    writeFileSync(items, `${[header, first, `\uFEFF${second}`, third, ...lines.slice(3), ...added].join('\r\n')}`);
+    appendFileSync(items, Buffer.from([0x0a, 0x31, 0xff, 0x2c]));
+    const outcome = await spoiled.succeed(['export', ...days(FIRST)]);
+    expect(outcome.counts).toMatchObject({
+      order_items_rows_in: lines.length + 9,
+      order_items_rejects: 9,
+      order_items_rows_out: lines.length,
+    });
+    const at = lines.length + 1;
+    const rejects = await spoiled.query<Record<string, unknown>>(
+      `select line_number, reason, column_name, line from '{raw}/rejects/*/*.parquet' order by line_number`,
+    );
+    expect(rejects).toEqual([
+      { line_number: 3, reason: 'unreadable', column_name: 'order_id', line: `\uFEFF${second}` },
+      { line_number: at + 1, reason: 'malformed', column_name: null, line: '' },
+      { line_number: at + 2, reason: 'malformed', column_name: null, line: '"' },
+      { line_number: at + 3, reason: 'malformed', column_name: null, line: 'a,b' },
+      { line_number: at + 4, reason: 'duplicate', column_name: null, line: `${first}\r` },
+      { line_number: at + 5, reason: 'orphan', column_name: 'order_id', line: '999999,1,1,1,1.00,0.00' },
+      { line_number: at + 6, reason: 'orphan', column_name: 'product_id', line: '1,77,999,1,1.00,0.00' },
+      { line_number: at + 7, reason: 'unreadable', column_name: 'quantity', line: '1,78,1,1.5,1.00,' },
+      { line_number: at + 9, reason: 'malformed', column_name: null, line: '1\\xff,' },
+    ]);
+    const [kept] = await spoiled.query<{ unit_price: string }>(
+      `select unit_price::varchar as unit_price from '{raw}/order_items/*/*.parquet' where order_id = 1 and line_number = 79`,
+    );
+    expect(kept).toEqual({ unit_price: '1000.50' });
+  });
+
+  test('a file of other columns, or none, is refused and leaves nothing behind', async () => {
+    const broken = another('broken');
+    await broken.generate(FIRST, null);
+    writeFileSync(broken.csv(FIRST, 'returns'), 'return_id,order\n');
+    const columns = await broken.run(['export', ...days(FIRST)]);
+    expect(columns).toMatchObject({ code: 1, stderr: expect.stringContaining('The first line of') });
+    rmSync(broken.csv(FIRST, 'returns'));
+    expect((await broken.run(['export', ...days(FIRST)])).stderr).toContain('There is no');
+    expect(readdirSync(broken.raw)).toEqual([]);
+  });
+});
+
+describe('manifests', () => {
+  test('say what the partition holds', () => {
+    const partition = 'orders/ingest_dt=2020-01-02';
+    const file = path.join(shop.raw, partition, PART);
+    const content = readFileSync(file);
+    const manifest = shop.manifest(partition);
+    expect(manifest).toMatchObject({
+      table: 'orders',
+      partition,
+      chunk: '2020-01-01..2020-01-04',
+      bytes: content.length,
+      key: 'order_id',
+      generator_version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+      source_run: expect.stringMatching(/^[0-9a-f]{16}$/),
+      created: expect.stringMatching(/^\d{4}-\d{2}-\d{2}T[\d:]{8}\+00:00$/),
+      files: [
+        {
+          name: PART,
+          rows: manifest.rows,
+          bytes: content.length,
+          sha256: sha256(file),
+          md5: createHash('md5').update(content).digest('base64'),
+          crc32c: expect.stringMatching(/^[A-Za-z0-9+/]{6}==$/),
+        },
+      ],
+    });
+    expect(manifest.rows).toBeGreaterThan(5);
+    expect(manifest.min_key!).toBeLessThan(manifest.max_key!);
+    expect(manifest.schema.slice(0, 4)).toEqual([
+      { name: 'order_id', type: 'int64' },
+      { name: 'cart_id', type: 'int64' },
+      { name: 'customer_id', type: 'int64' },
+      { name: 'order_date', type: 'timestamp[us]' },
+    ]);
+    expect(shop.manifest('orders/ingest_dt=2020-01-06').schema_hash).toBe(manifest.schema_hash);
+  });
+
+  test('there is one for each day, sign-up date and category, the latter with the first chunk alone', () => {
+    for (const table of TABLES) expect(readdirSync(path.join(shop.raw, table))).toHaveLength(8);
+    expect(readdirSync(path.join(shop.raw, 'customers'))).toHaveLength(40);
+    expect(readdirSync(path.join(shop.raw, 'product_catalog')).sort()).toEqual(
+      ['Books', 'Clothing', 'Electronics', 'Home', 'Toys'].map((category) => `category=${category}`),
+    );
+    const listing = (chunk: string) =>
+      JSON.parse(readFileSync(path.join(shop.raw, '_chunks', `${chunk}.json`), 'utf8'));
+    expect(listing('2020-01-01..2020-01-04').manifests).toHaveLength(24 + 45 + 1);
+    expect(listing('2020-01-05..2020-01-08').manifests).toHaveLength(24 + 1);
+    expect(listing('2020-01-05..2020-01-08').manifests).toContain(
+      'rejects/chunk=2020-01-05..2020-01-08/_MANIFEST.json',
+    );
+  });
+});
+
+describe('a chunk that is killed again and again', () => {
+  const CHUNKS = Array.from({ length: 5 }, (_, index): [string, string] => [
+    `2020-01-${String(index * 3 + 1).padStart(2, '0')}`,
+    `2020-01-${String(index * 3 + 3).padStart(2, '0')}`,
+  ]);
+
+  test('comes to the same as one that is not', async () => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    console.log(`seed of the kills: ${seed}`);
+    const random = randomFrom(seed);
+    const straight = another('straight');
+    const began = performance.now();
+    await straight.chunks(CHUNKS);
+    const usual = (performance.now() - began) / (2 * CHUNKS.length);
+
+    const killed = another('killed');
+    let kills = 0;
+    let state: IdState | null = null;
+    for (const chunk of CHUNKS) {
+      const commands = [
+        ['generate', ...days(chunk), idStateFlag(state)],
+        ['export', ...days(chunk)],
+      ];
+      for (const [index, command] of commands.entries()) {
+        for (let left = 1 + Math.floor(random() * 2); left > 0; left--) {
+          const running = killed.start(command);
+          const timer = setTimeout(() => running.kill('SIGKILL'), usual * (0.3 + 0.7 * random()));
+          if ((await running).signal === 'SIGKILL') kills++;
+          clearTimeout(timer);
+        }
+        const outcome = await killed.succeed(command);
+        if (index === 0) state = outcome.idState;
+      }
+    }
+    expect(kills).toBeGreaterThanOrEqual(5);
+    expect(killed.checksums()).toEqual(straight.checksums());
+    expect(killed.csvChecksums()).toEqual(straight.csvChecksums());
+    expect((await killed.verify('--from', '2020-01-01', '--to', '2020-01-15')).report.problems).toEqual([]);
+  });
+});
+
+describe('verify', () => {
+  test('finds nothing wrong with what is whole, and says how much there is', async () => {
+    const { code, report } = await shop.verify();
+    expect(report.problems).toEqual([]);
+    expect(code).toBe(0);
+    expect(report).toMatchObject({
+      ok: true,
+      first: '2020-01-01',
+      last: '2020-01-08',
+      chunks: 2,
+      chunksToRunAgain: [],
+    });
+    const tables = Object.fromEntries(report.tables.map(({ table, ...figures }) => [table, figures]));
+    expect(tables.customers).toMatchObject({ partitions: 40, expectedPartitions: 40, rows: 200 });
+    expect(tables.product_catalog).toMatchObject({ partitions: 5, expectedPartitions: 5, rows: 50 });
+    expect(tables.return_items).toMatchObject({ partitions: 8, expectedPartitions: 8 });
+    const files = readdirSync(shop.raw, { recursive: true, encoding: 'utf8' })
+      .map((name) => path.join(shop.raw, name))
+      .filter((name) => /\/(part-0000\.parquet|_MANIFEST\.json)$/.test(name));
+    expect(report.objects).toBe(files.length);
+    expect(report.footprintBytes).toBe(files.reduce((sum, file) => sum + statSync(file).size, 0));
+  });
+
+  /** Each fault befalls a partition of its own, and says so. */
+  const FAULTS: Record<string, { damage: (folder: string) => void; problem: object }> = {
+    'carts/ingest_dt=2020-01-05': {
+      damage: (folder) => {
+        const content = readFileSync(path.join(folder, PART));
+        content[100]! ^= 1;
+        writeFileSync(path.join(folder, PART), content);
+      },
+      problem: {
+        check: 'files',
+        file: PART,
+        message: "the file's sha256 and md5 and crc32c are not what the manifest says",
+      },
+    },
+    'carts/ingest_dt=2020-01-06': {
+      damage: (folder) => truncateSync(path.join(folder, PART), 400),
+      problem: { check: 'files', file: PART, message: expect.stringContaining('the file has 400 bytes instead of') },
+    },
+    'carts/ingest_dt=2020-01-07': {
+      damage: (folder) => rmSync(path.join(folder, PART)),
+      problem: { check: 'files', file: PART, message: 'the file is missing' },
+    },
+    'orders/ingest_dt=2020-01-05': {
+      damage: (folder) => rmSync(path.join(folder, MANIFEST)),
+      problem: { check: 'manifests', file: MANIFEST, message: 'there is no manifest' },
+    },
+    'orders/ingest_dt=2020-01-06': {
+      damage: (folder) => truncateSync(path.join(folder, MANIFEST), 50),
+      problem: { check: 'manifests', file: MANIFEST, message: 'the manifest cannot be read' },
+    },
+    'orders/ingest_dt=2020-01-07': {
+      damage: (folder) => {
+        const file = path.join(folder, MANIFEST);
+        writeFileSync(file, readFileSync(file, 'utf8').replace(/"rows": \d+/, '"rows": 3'));
+      },
+      problem: { check: 'manifests', file: MANIFEST, message: expect.stringContaining('was changed') },
+    },
+    'returns/ingest_dt=2020-01-05': {
+      damage: (folder) => rmSync(folder, { recursive: true }),
+      problem: { check: 'partitions', message: 'the partition is missing' },
+    },
+    'returns/ingest_dt=2020-01-06': {
+      damage: (folder) => copyFileSync(path.join(folder, PART), path.join(folder, 'part-0001.parquet')),
+      problem: { check: 'files', file: 'part-0001.parquet', message: 'no manifest knows this file' },
+    },
+  };
+  test('finds each fault in its place, and the chunk that was hit heals by itself', async () => {
+    const damaged = another('damaged', {}, true);
+    for (const [partition, { damage }] of Object.entries(FAULTS)) damage(path.join(damaged.raw, partition));
+    const { code, report } = await damaged.verify();
+    expect(code).toBe(1);
+    expect(report.ok).toBe(false);
+    for (const [partition, { problem }] of Object.entries(FAULTS))
+      expect(report.problems).toContainEqual(
+        expect.objectContaining({ ...problem, partition, chunk: SECOND.join('..') }),
+      );
+    expect(report.chunksToRunAgain).toEqual([SECOND.join('..')]);
+
+    rmSync(path.join(damaged.raw, 'rejects', `chunk=${SECOND.join('..')}`), { recursive: true });
+    const without = (await damaged.verify('--from', FIRST[0], '--to', SECOND[1])).report;
+    expect(without.problems).toContainEqual(
+      expect.objectContaining({
+        check: 'chunks',
+        message: `${SECOND.join('..')} has partitions, but no rejects with its account`,
+      }),
+    );
+    expect(without.chunksToRunAgain).toEqual([SECOND.join('..')]);
+
+    await damaged.succeed(['export', ...days(SECOND)]);
+    expect((await damaged.verify('--from', FIRST[0], '--to', SECOND[1])).report.problems).toEqual([]);
+    expect(damaged.checksums()).toEqual(shop.checksums());
+  });
+
+  test('chunks that are missing, sign-up dates that are gone, and chunks that overlap', async () => {
+    const { report } = await shop.verify('--from', '2020-01-01', '--to', '2020-01-10');
+    expect(report.problems).toContainEqual(
+      expect.objectContaining({ check: 'chunks', message: '2020-01-09 to 2020-01-10 are in no chunk' }),
+    );
+
+    const damaged = another('damaged-dimension', {}, true);
+    rmSync(path.join(damaged.raw, 'customers/signup_date=2020-01-20'), { recursive: true });
+    expect((await damaged.verify()).report).toMatchObject({
+      problems: expect.arrayContaining([
+        expect.objectContaining({ check: 'partitions', message: 'customers has 39 partitions instead of 40' }),
+      ]),
+      chunksToRunAgain: expect.arrayContaining(['2020-01-01..2020-01-04']),
+    });
+
+    const overlapping = another('overlapping', {}, true);
+    const between: IdState = { ...states[0]!, through: '2020-01-03' };
+    await overlapping.generate(['2020-01-04', '2020-01-05'], between);
+    await overlapping.succeed(['export', '--from', '2020-01-04', '--to', '2020-01-05']);
+    const checks = (await overlapping.verify()).report.problems.map(({ check }) => check);
+    expect(checks).toEqual(expect.arrayContaining(['chunks', 'rows', 'ids']));
+  });
+
+  test('children beside other parents', async () => {
+    const mixed = another('mixed', {}, true);
+    const other = another('mixed-other', { seed: 'shop', messiness_level: 'none' });
+    rmSync(other.artifacts, { recursive: true });
+    await other.succeed(['lookups']);
+    await other.chunks([FIRST]);
+    for (const table of ['orders', 'carts']) {
+      rmSync(path.join(mixed.raw, table, 'ingest_dt=2020-01-02'), { recursive: true });
+      cpSync(path.join(other.raw, table, 'ingest_dt=2020-01-02'), path.join(mixed.raw, table, 'ingest_dt=2020-01-02'), {
+        recursive: true,
+      });
+    }
+    const { report } = await mixed.verify();
+    expect(report.problems).toContainEqual(
+      expect.objectContaining({
+        check: 'parents',
+        partition: 'order_items/ingest_dt=2020-01-02',
+        message: expect.stringContaining('no parent'),
+      }),
+    );
+  });
+});
+
+describe('what cannot be done is refused in a sentence', () => {
+  const config = (text: string) => {
+    const file = path.join(directory, 'config.yaml');
+    writeFileSync(file, text);
+    return [`--config=${file}`];
+  };
+  test.each([
+    [
+      'an unknown setting',
+      () => config('volumes: {carts_a_day: 5}'),
+      'there is no setting volumes.carts_a_day; known are carts_per_day',
+    ],
+    [
+      'a wrong value',
+      () => config('messiness_level: messy'),
+      "messiness_level: input should be 'none', 'light', 'medium_mess' or 'heavy_mess'; it says 'messy'.",
+    ],
+    ['a wrong type', () => config('start_date: soon'), 'start_date: input should be a valid date'],
+    [
+      'a range the wrong way round',
+      () => config('end_date: 2019-12-31'),
+      'end_date 2019-12-31 lies before start_date 2020-01-01',
+    ],
+    ['no YAML', () => config('a: ['), 'is no YAML file that can be read'],
+    ['no file', () => ['--config=nowhere.yaml'], 'There is no configuration file nowhere.yaml'],
+    ['a setting inside of none', () => ['--set=seed.inner=1'], 'seed.inner cannot be set: seed holds no settings'],
+    ['a disk without room', () => ['--set=min_free_disk=9000000000000000000'], 'but only'],
+    [
+      'other lookups than those that are there',
+      () => ['--set=lookups.num_customers=201'],
+      'were made with another seed or other `lookups` settings',
+    ],
+  ] as [string, () => string[], string][])('%s', async (_, flags, sentence) => {
+    const outcome = await shop.run(['generate', ...days(FIRST), ...flags()]);
+    expect(outcome).toMatchObject({ code: 1, stdout: '' });
+    expect(outcome.stderr).toContain(sentence);
+  });
+
+  test('a chunk before the lookups, an export before the chunk, a verification of nothing', async () => {
+    const empty = new EcomGenerator(path.join(directory, 'empty'));
+    expect((await empty.run(['generate', ...days(FIRST)])).stderr).toContain('There are no lookups in');
+    expect((await empty.run(['export', ...days(FIRST)])).stderr).toContain('generate the chunk first');
+    await expect(empty.verify()).rejects.toThrow('laid out like the bucket');
+    expect((await empty.run(['generate', '--from', '1 January', '--to', '2020-01-04'])).code).toBe(2);
+  });
+});
+
+test('clean removes a chunk that was exported, keeps what is to be kept, and may run again', async () => {
+  const tidy = another('tidy', {}, true);
+  const checkpoint = path.join(tidy.root, '.backlog_checkpoint');
+  const kept = await tidy.succeed(['clean', ...days(FIRST), '--keep-local=true', `--checkpoint-file=${checkpoint}`]);
+  expect(kept.counts).toEqual({ csv_files: 0, partitions: 0 });
+  expect(readFileSync(checkpoint, 'utf8')).toBe('2020-01-04\n');
+  expect(tidy.checksums()).toEqual(shop.checksums());
+
+  expect((await tidy.succeed(['clean', ...days(FIRST)])).counts).toEqual({ csv_files: 6, partitions: 24 + 45 + 1 });
+  expect((await tidy.succeed(['clean', ...days(FIRST)])).counts).toEqual({ csv_files: 0, partitions: 0 });
+  expect(existsSync(tidy.csv(FIRST, 'carts'))).toBe(false);
+  expect(readdirSync(path.join(tidy.raw, 'orders'))).toHaveLength(4);
+
+  rmSync(path.join(tidy.raw, '_chunks/2020-01-05..2020-01-08.json'));
+  const refused = await tidy.run(['clean', ...days(SECOND)]);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('was not exported; nothing was removed') });
+  expect(existsSync(tidy.csv(SECOND, 'carts'))).toBe(true);
+});
+
+/** Numbers from 0 up to 1 that follow from the seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
