@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,7 @@ export async function backlog({ log }) {
       const beside = await measured(directory, ['-c', PLAIN_COPY, csv, path.join(directory, 'plain')]);
       const exported = await generator('export', ...days);
       const rows = sum(generate.result.counts, '_rows');
-      const csvBytes = Number((await execa('du', ['-sb', csv])).stdout.split('\t')[0]);
+      const csvBytes = await sizeOf(csv);
       chunks.push({
         rows,
         generate: stage(generate, rows, csvBytes),
@@ -66,27 +66,34 @@ function places(directory) {
   return ['--artifact-root', path.join(directory, 'artifacts'), '--target-root', path.join(directory, 'raw')];
 }
 
-/** Runs Python and gives its wall time, most memory and, of a generator's command, its result. */
+/** Runs Python and gives its wall time, most memory, processor time and, of a generator's command, its result. */
 async function measured(directory, args) {
   const resultFile = path.join(directory, 'result.json');
   await rm(resultFile, { force: true });
   const began = performance.now();
-  const { stdout } = await execa(PYTHON, [path.join(ROOT, 'bench/peak_memory.py'), PYTHON, ...args], {
+  const { stdout } = await execa(PYTHON, [path.join(ROOT, 'bench/child_usage.py'), PYTHON, ...args], {
     cwd: path.join(ROOT, 'warehouse'),
     env: { DAYFILL_RESULT: resultFile },
   });
   const seconds = (performance.now() - began) / 1000;
   const result = await readFile(resultFile, 'utf8').then(JSON.parse, () => null);
-  return { seconds, peakBytes: Number(stdout), result };
+  return { seconds, ...JSON.parse(stdout), result };
+}
+
+async function sizeOf(folder) {
+  const names = await readdir(folder);
+  const sizes = await Promise.all(names.map(async (name) => (await stat(path.join(folder, name))).size));
+  return sizes.reduce((total, size) => total + size, 0);
 }
 
 function sum(counts, ending) {
   return Object.entries(counts).reduce((total, [name, count]) => total + (name.endsWith(ending) ? count : 0), 0);
 }
 
-function stage({ seconds, peakBytes }, rows, bytes) {
+function stage({ seconds, peakBytes, cpuSeconds }, rows, bytes) {
   return {
     seconds: round(seconds),
+    cpuSeconds: round(cpuSeconds),
     rowsPerSecond: Math.round(rows / seconds),
     mbPerSecond: round(bytes / seconds / 1e6),
     peakMb: Math.round(peakBytes / 1e6),
@@ -97,10 +104,12 @@ function totals(lookups, [first, ...chunks]) {
   const total = (of) => chunks.reduce((sum, chunk) => sum + of(chunk), 0);
   const rows = total((chunk) => chunk.rows);
   const seconds = total((chunk) => chunk.generate.seconds + chunk.export.seconds);
+  const cpuSeconds = total((chunk) => chunk.generate.cpuSeconds + chunk.export.cpuSeconds);
   const days = chunks.length * DAYS_PER_CHUNK;
   const extra = first.generate.seconds + first.export.seconds - seconds / chunks.length;
   return {
     rowsPerSecond: Math.round(rows / seconds),
+    rowsPerCpuSecond: Math.round(rows / cpuSeconds),
     sixYears: {
       rows: Math.round((rows / days) * ALL_DAYS),
       parquetGb: round((total((chunk) => chunk.parquetBytes) / days) * ALL_DAYS * 1e-9),
@@ -110,16 +119,18 @@ function totals(lookups, [first, ...chunks]) {
   };
 }
 
-function print(log, { chunks, rowsPerSecond, sixYears }) {
-  const line = ({ seconds, rowsPerSecond, mbPerSecond, peakMb }) =>
-    `${seconds} s, ${rowsPerSecond} rows/s, ${mbPerSecond} MB/s of CSV, at most ${peakMb} MB of memory`;
+function print(log, { chunks, rowsPerSecond, rowsPerCpuSecond, sixYears }) {
+  const line = ({ seconds, cpuSeconds, rowsPerSecond, mbPerSecond, peakMb }) =>
+    `${seconds} s (${cpuSeconds} s of processor), ${rowsPerSecond} rows/s, ${mbPerSecond} MB/s of CSV, at most ${peakMb} MB of memory`;
   for (const [index, chunk] of chunks.entries()) {
     log(`chunk ${index + 1}: ${chunk.rows} rows${index === 0 ? ', and the lookups' : ''}`);
     log(`  generate     ${line(chunk.generate)}`);
     log(`  export       ${line(chunk.export)}`);
     log(`  plain copy   ${line(chunk.beside)}`);
   }
-  log(`generate and export together, without the first chunk: ${rowsPerSecond} rows/s`);
+  log(
+    `generate and export together, without the first chunk: ${rowsPerSecond} rows/s, ${rowsPerCpuSecond} per second of processor`,
+  );
   log(
     `six years: ${sixYears.rows} rows, ${sixYears.parquetGb} GB, ${sixYears.hours} hours, beside an estimate of ${ESTIMATE_HOURS} hours`,
   );

@@ -12,6 +12,8 @@ const SMALL = {
   'lookups.signup_start': '2019-12-20',
   'lookups.signup_end': '2020-01-28',
   'volumes.carts_per_day': '60',
+  'volumes.return_percent': '30',
+  'volumes.return_window': '5',
   min_free_disk: '0',
 };
 
