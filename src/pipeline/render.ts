@@ -100,8 +100,8 @@ export function renderProjects(definition: PipelineDefinition): string[] {
   const named = works.flatMap(({ uses, with: { project } }) =>
     uses === 'bigquery/query' && typeof project === 'string' ? [project] : [],
   );
-  const projects = substitute([values.vars.project_id ?? [], named].flat(), values) as string[];
-  return [...new Set(projects)];
+  const projects = substitute([values.vars.project_id ?? [], named].flat(), values) as Json[];
+  return [...new Set(projects.filter((project) => typeof project === 'string'))];
 }
 
 /**

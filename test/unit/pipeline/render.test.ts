@@ -1,11 +1,33 @@
 // biome-ignore-all lint/suspicious/noThenProperty: the word of the pipeline file; not a function, so no promise
 import { describe, expect, it } from '@jest/globals';
 import { PartitionError } from '../../../src/pipeline/errors.js';
-import { needsPreviousState, renderPartition, renderRemedyRun } from '../../../src/pipeline/render.js';
+import { needsPreviousState, renderPartition, renderProjects, renderRemedyRun } from '../../../src/pipeline/render.js';
 import { pipeline, remedy, step, work } from './definitions.js';
 
 const NOW = '2025-08-01T00:00:00.000Z';
 const input = { pipeline: 'talbots', partition: '2025-07-16' };
+
+describe('the projects of a pipeline', () => {
+  const query = (project?: string) =>
+    work({ uses: 'bigquery/query', with: { file: 'a.sql', ...(project !== undefined && { project }) } });
+
+  it('are that of the var and those that queries name, remedies and what else a step may run included', () => {
+    const steps = [
+      step({ id: 'a', ...query('one-project') }),
+      step({
+        id: 'b',
+        ...query(),
+        remedies: [remedy({ id: 'c', run: [query('${vars.other}')] })],
+        cleanup: [query('two-project')],
+        afterFix: [query('${previous.state.project}')],
+      }),
+    ];
+    const text = (value: string) => ({ default: value, pattern: null, overridable: false });
+    const vars = { project_id: text('own-project'), other: text('one-project') };
+    expect(renderProjects(pipeline({ vars, steps }))).toEqual(['own-project', 'one-project', 'two-project']);
+    expect(renderProjects(pipeline())).toEqual([]);
+  });
+});
 
 describe('a partition', () => {
   it('is rendered with bounds, steps, rules and the time of its source', () => {
