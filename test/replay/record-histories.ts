@@ -1,4 +1,6 @@
 // Records the histories anew: see the README for the command. Not among the tests: it changes files.
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
 import { cancelBackfill } from '../../src/client/start.js';
@@ -162,6 +164,19 @@ test('a day that a rule decided on, after a fix that failed', async () => {
   await pipeline.resolve(D16, { action: 'fix', sql, failure });
   await save('day-of-decide-within', pipeline.day(D16));
   await save('backfill-of-decide-within', pipeline.backfill());
+});
+
+test('a day that revised totals, with people told of it', async () => {
+  const pipeline = commands.pipeline('revised', {
+    vars: { project_id: PROJECT, location: 'US' },
+    notify: [{ webhook: 'NEVER_SET_HOOK' }],
+    steps: [{ id: 'reconcile', uses: 'check/reconcile', with: { source: 'totals.sql', target: 'totals.sql' } }],
+  });
+  for (const orders of [1, 2]) {
+    writeFileSync(path.join(pipeline.dir, 'totals.sql'), `select @partition as day, ${orders} as orders`);
+    await (await pipeline.startDay(D16)).result();
+  }
+  await save('day-that-revised-totals', pipeline.day(D16));
 });
 
 test('days that waited for a lock', async () => {

@@ -53,6 +53,7 @@ test('every way that a day or a backfill can go is among the histories', () => {
       'day-of-an-approved-proposal',
       'day-of-a-standing-decision',
       'day-of-decide-within',
+      'day-that-revised-totals',
       'backfill-with-a-standing-decision',
       'backfill-of-three-days',
       'continued-backfill-1',

@@ -53,3 +53,16 @@ test('two days by the command line, and both again in the other order: nothing c
   expect(await statuses(...days, '--order', 'desc', '--force')).toEqual(succeeded);
   expect(await tables()).toEqual(built);
 }, 960_000);
+
+test('orders that do not add up with what landed make the day wait, with both figures', async () => {
+  const one = "select min(order_id) from market_orders.fct_orders where order_date = date '2025-07-01'";
+  await query(stack, `update market_orders.fct_orders set amount = amount + 1 where order_id = (${one})`);
+  const again = ['--partitions', '2025-07-02', '--force', '--from-step', 'reconcile', '--json'];
+  const { exitCode, stdout } = await dayfill(stack, 'run', 'orders', ...again);
+  expect(exitCode).toBe(3);
+  const [day] = JSON.parse(stdout).partitions.filter((each: { status: string }) => each.status === 'waiting');
+  expect(day).toMatchObject({ partition: '2025-07-02', step: 'reconcile', failure: { kind: 'mismatch' } });
+  expect(day.failure.message).toMatch(
+    /^1 of 14 days differ: 2025-07-01: revenue [\d.]+ in the source, [\d.]+ in the target \(1 more\)\.$/,
+  );
+});

@@ -253,3 +253,42 @@ describe('for Slack', () => {
     expect(blocks.at(-1)!.text.text).toContain('dayfill status shop');
   });
 });
+
+describe('totals that were revised', () => {
+  const days = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      day: `2025-07-${String(index + 1).padStart(2, '0')}`,
+      figures: [
+        { name: 'orders', before: '120', after: '121' },
+        { name: 'revenue', before: null, after: '5040.5' },
+      ],
+    }));
+  const revised = (count: number, more = 0) =>
+    notice([day('2025-07-16', { status: 'succeeded', failure: null, step: null })], {
+      event: 'revised',
+      revised: [{ step: 'reconcile', days: days(count), more }],
+    });
+
+  it('are told with old and new figures', () => {
+    expect(noticeText(revised(1)).title).toBe('shop: totals of 1 day revised by 2025-07-16');
+    expect(bodyOf(revised(1)).split('\n')).toEqual([
+      'Found by reconcile:',
+      '2025-07-01: orders from 120 to 121, revenue from none to 5040.5',
+    ]);
+  });
+
+  it('of many days fit into what Slack takes, and say how many more there are', () => {
+    const { blocks } = slackMessage(noticeText(revised(31, 9)));
+    expect(noticeText(revised(31, 9)).title).toBe('shop: totals of 40 days revised by 2025-07-16');
+    const texts = blocks.slice(1).map(({ text }) => text.text);
+    expect(texts.join('\n')).toContain('2025-07-31: orders');
+    expect(texts.at(-1)).toMatch(/And 9 more\.$/);
+    for (const text of texts) expect(text.length).toBeLessThan(3000);
+  });
+
+  it('have names without hidden characters', () => {
+    const given = revised(1);
+    given.revised![0]!.days[0]!.figures[0]!.name = 'orders\u202e';
+    expect(presentable(given).revised![0]!.days[0]!.figures[0]!.name).toBe('orders\ufffd');
+  });
+});
