@@ -386,6 +386,16 @@ describe('a step', () => {
     expect(await state()).toEqual(before);
   });
 
+  test.each(['cli', 'warm'])('is refused the flag from its environment, by runner %s', async (runner) => {
+    writeShop(project, emulator.address);
+    const before = await state();
+    process.env.DBT_FULL_REFRESH = 'true';
+    const { failure } = await ran(dbtBuild, { project: 'dbt', runner, env: ['DBT_FULL_REFRESH'] });
+    delete process.env.DBT_FULL_REFRESH;
+    expect(failure).toMatchObject({ kind: 'pipeline', message: expect.stringContaining('the flag full_refresh') });
+    expect(await state()).toEqual(before);
+  });
+
   test('of any kind that runs dbt is kept from it, whatever it makes of the error', async () => {
     writeShop(project, emulator.address);
     const before = await state();
