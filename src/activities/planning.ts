@@ -8,7 +8,7 @@ import type { Json } from '../contracts/step.js';
 import { boundsOf, dayBefore, spanOf } from '../pipeline/calendar.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import { matchRemedies } from '../pipeline/match.js';
-import { planPartitions, requestedPartitions, stateBefore } from '../pipeline/plan.js';
+import { checkPreviousStates, planPartitions, requestedPartitions, stateBefore } from '../pipeline/plan.js';
 import { needsPreviousState, renderPartition, renderRemedyRun } from '../pipeline/render.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
 import type { Ledger } from '../warehouse/ledger.js';
@@ -26,7 +26,8 @@ export interface PlanningDeps {
 
 /** Planning, loading and matching: everything that depends on pipeline files, kept out of the workflows. */
 export function planningActivities({ loadPipeline, ledger, client, clients }: PlanningDeps): PlanningActivities {
-  async function planWith(input: BackfillInput): Promise<Plan> {
+  /** What is added to a backfill may follow on what that has under way, so that its first state is not asked for yet. */
+  async function planWith(input: BackfillInput, isAddition = false): Promise<Plan> {
     const definition = loadPipeline(input.pipeline, input.vars);
     const pipeline = variantName(input.pipeline, input.vars);
     const asked = requestedPartitions(definition, input);
@@ -34,7 +35,9 @@ export function planningActivities({ loadPipeline, ledger, client, clients }: Pl
     const latest = await ledger.latest(pipeline, dayBefore(span.start), span.end);
     await Promise.all([...latest.values()].filter(({ status }) => status === 'waiting').map(correctIfGone));
     const changes = input.stale === true ? await changesOf(clients, definition, input.vars, span) : undefined;
-    return { ...planPartitions(definition, input, latest, changes), pipeline };
+    const planned = planPartitions(definition, input, latest, changes);
+    if (!isAddition) checkPreviousStates(definition, planned.partitions, latest);
+    return { ...planned, pipeline };
   }
 
   /** A row that says `waiting` for a workflow that is gone (terminated) would be believed for ever. */
@@ -58,7 +61,7 @@ export function planningActivities({ loadPipeline, ledger, client, clients }: Pl
     planMore: (input, add) =>
       refusingBadInput(() => {
         const { from: _from, to: _to, partitions: _partitions, exclude: _exclude, ...rest } = input;
-        return planWith({ ...rest, ...add });
+        return planWith({ ...rest, ...add }, true);
       }),
 
     loadPartition: (input) =>

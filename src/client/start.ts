@@ -11,7 +11,7 @@ import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '
 import { backfillId, TASK_QUEUE, type Vars, variantName } from '../contracts/ids.js';
 import { addUpdate, drainSignal, pauseSignal, progressQuery, resumeSignal } from '../contracts/messages.js';
 import { dayBefore, spanOf } from '../pipeline/calendar.js';
-import { planPartitions, requestedPartitions } from '../pipeline/plan.js';
+import { checkPreviousStates, planPartitions, requestedPartitions } from '../pipeline/plan.js';
 import { stepIndex } from '../pipeline/render.js';
 import { changesOf } from './due.js';
 import { NoWorkerError, StateError } from './errors.js';
@@ -36,7 +36,9 @@ export async function planBackfill(dayfill: Dayfill, input: BackfillInput): Prom
   const span = spanOf(asked)!;
   const latest = await dayfill.ledger.latest(pipeline, dayBefore(span.start), span.end);
   const changes = input.stale === true ? await changesOf(dayfill, definition, input.vars, span) : undefined;
-  return { ...planPartitions(definition, input, latest, changes), pipeline };
+  const planned = planPartitions(definition, input, latest, changes);
+  checkPreviousStates(definition, planned.partitions, latest);
+  return { ...planned, pipeline };
 }
 
 /**
@@ -47,7 +49,7 @@ export function checkBackfill({ pipeline }: PipelineFiles, input: BackfillInput)
   const { fromStep, ...rest } = input;
   const definition = pipeline(input.pipeline, input.vars);
   stepIndex(definition, fromStep);
-  planPartitions(definition, rest, null);
+  planPartitions(definition, rest, new Map());
 }
 
 /**

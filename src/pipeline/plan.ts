@@ -37,14 +37,14 @@ const REASONS: Record<PartitionStatus, string> = {
 
 /**
  * What a backfill will do with each partition, in the order they run.
- * @param latest by partition key, from the ledger, from the day before the first on; null for a check without the ledger.
+ * @param latest by partition key, from the ledger.
  * @param changes of the source, for an input that says `stale`.
  * @throws PartitionError when the input does not fit the pipeline or the ledger.
  */
 export function planPartitions(
   definition: PipelineDefinition,
   input: BackfillInput,
-  latest: ReadonlyMap<string, LatestPartition> | null,
+  latest: ReadonlyMap<string, LatestPartition>,
   changes: SourceChanges = new Map(),
 ): Plan {
   const onFailure = input.onFailure ?? definition.onFailure;
@@ -61,9 +61,9 @@ export function planPartitions(
   const asked = requestedPartitions(definition, input);
   const excluded = checkedExclusions(definition, input.exclude ?? [], asked);
 
-  const others = othersOf(definition, latest ?? new Map());
+  const others = othersOf(definition, latest);
   const partitions = asked.map((partition): PlannedPartition => {
-    const known = latest?.get(partition);
+    const known = latest.get(partition);
     if (excluded.has(partition)) return { partition, action: 'skip', reason: 'excluded' };
     const covering = coveringKey(definition, partition, others, input.force === true);
     if (covering !== null) return { partition, action: 'skip', reason: `done as ${covering}` };
@@ -74,7 +74,6 @@ export function planPartitions(
     checkEarlierSteps(partition, earlier, known);
     return { partition, action: 'run', reason: input.force === true ? 'forced' : reason };
   });
-  if (latest !== null && needsPreviousState(definition)) checkPreviousStates(definition, partitions, latest);
   if (input.order === 'desc') partitions.reverse();
   return {
     pipeline: definition.name,
@@ -123,12 +122,16 @@ function coveringKey(
   );
 }
 
-/** @throws PartitionError when a partition would begin without the state that the one before it hands on. */
-function checkPreviousStates(
+/**
+ * Checks that each partition of a plan will find what the one before hands on: from the ledger, or as that one runs first.
+ * @throws PartitionError
+ */
+export function checkPreviousStates(
   definition: PipelineDefinition,
   partitions: readonly PlannedPartition[],
   latest: ReadonlyMap<string, LatestPartition>,
 ): void {
+  if (!needsPreviousState(definition)) return;
   const running = new Set(partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition));
   for (const key of running) {
     const previous = previousPartition(definition, key);

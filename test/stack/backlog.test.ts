@@ -82,6 +82,10 @@ function changePipeline(defaults: Record<string, unknown>): void {
   }
   for (const work of [...file.steps.map((step: { with: object }) => step.with), file.verify])
     work.cwd = path.resolve('warehouse');
+  for (const name of ['id_state_file', 'checkpoint_file']) {
+    file.vars[name] = path.join(folder, file.vars[name].default);
+    delete file.smoke.vars[name];
+  }
   Object.assign(file.smoke.vars, { num_customers: 20, chunk_size: 1, end_date: '2020-01-03' });
   writeFileSync(
     path.join(folder, 'pipelines/backlog/pipeline.yaml'),
@@ -144,7 +148,7 @@ describe('the backlog', () => {
     expect(states.map(({ id_state }) => id_state.through)).toEqual(['2020-01-03', '2020-01-06', '2020-01-08']);
     const carts = states.map(({ id_state }) => Number(id_state.last_cart_id));
     expect(carts).toEqual([...carts].sort((a, b) => a - b));
-    expect(JSON.parse(readFileSync(path.join(folder, 'artifacts/backlog/.id_state.json'), 'utf8'))).toEqual(
+    expect(JSON.parse(readFileSync(path.join(folder, 'artifacts/.id_state.json'), 'utf8'))).toEqual(
       states.at(-1)!.id_state,
     );
     const [upload] = rows.map(({ steps }) => steps.find(({ id }) => id === 'upload')!.counts);
@@ -159,7 +163,7 @@ describe('the backlog', () => {
       'static_lookups',
     ]);
     expect(readdirSync(path.join(folder, 'output/backlog'))).toEqual([]);
-    expect(readFileSync(path.join(folder, 'artifacts/backlog/.backlog_checkpoint'), 'utf8')).toBe('2020-01-08\n');
+    expect(readFileSync(path.join(folder, 'artifacts/.backlog_checkpoint'), 'utf8')).toBe('2020-01-08\n');
   });
 
   test('is well, by its own verification', async () => {

@@ -3,7 +3,7 @@ import type { BackfillInput } from '../../../src/contracts/backfill.js';
 import { PARTITION_STATUSES, type PartitionStatus } from '../../../src/contracts/status.js';
 import type { Json } from '../../../src/contracts/step.js';
 import { PartitionError } from '../../../src/pipeline/errors.js';
-import { type LatestPartition, planPartitions, stateBefore } from '../../../src/pipeline/plan.js';
+import { checkPreviousStates, type LatestPartition, planPartitions, stateBefore } from '../../../src/pipeline/plan.js';
 import { pipeline, step } from './definitions.js';
 
 const range: BackfillInput = { pipeline: 'talbots', from: '2025-07-16', to: '2025-07-18' };
@@ -201,9 +201,10 @@ describe('a pipeline whose partitions hand state on', () => {
   const THIRD = '2025-07-21..2025-07-30';
   const planned = (input: Partial<BackfillInput>, latest: Record<string, LatestPartition>, every?: number) => {
     const range = { pipeline: 'backlog', partitions: [SECOND], ...input };
-    return planPartitions(chunks(every), range, new Map(Object.entries(latest))).partitions.map(
-      ({ partition, action, reason }) => `${partition} ${action} ${reason}`,
-    );
+    const known = new Map(Object.entries(latest));
+    const { partitions } = planPartitions(chunks(every), range, known);
+    checkPreviousStates(chunks(every), partitions, known);
+    return partitions.map(({ partition, action, reason }) => `${partition} ${action} ${reason}`);
   };
 
   it('begins with the first, and goes on where the state is known or comes with the same plan', () => {
@@ -231,10 +232,6 @@ describe('a pipeline whose partitions hand state on', () => {
     expect(() => planned({ partitions: [FIRST, SECOND, THIRD], exclude: [SECOND] }, { [FIRST]: done() })).toThrow(
       /^2025-07-21\.\.2025-07-30 begins with what 2025-07-11\.\.2025-07-20 hands on/,
     );
-  });
-
-  it('does not ask a check without ledger', () => {
-    expect(planPartitions(chunks(), { pipeline: 'backlog', partitions: [SECOND] }, null).partitions).toHaveLength(1);
   });
 
   describe('after a change of its chunks', () => {
