@@ -3,8 +3,9 @@ import { backlog } from './backlog.mjs';
 import { identity } from './identity.mjs';
 import { overhead } from './overhead.mjs';
 import { processEvent } from './process-event.mjs';
+import { talbots } from './talbots.mjs';
 
-const BENCHMARKS = { backlog, overhead, identity, 'process-event': processEvent };
+const BENCHMARKS = { backlog, overhead, identity, 'process-event': processEvent, talbots };
 
 const [name, ...flags] = process.argv.slice(2);
 const unknown = flags.filter((flag) => flag !== '--json');

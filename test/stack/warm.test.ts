@@ -106,13 +106,13 @@ describe('dbt', () => {
         vars: { client, project_id: PROJECT, partition_key: day },
         runner,
       },
-      { key: `${client}/${day}/crm`, partition: { key: day, start: day, end: day } },
+      { key: `${client}/${day}/crm`, step: client, partition: { key: day, start: day, end: day } },
     );
   /** Nothing of it tells one client, or one run, from another. */
   const comparable = (client: string, { result, failure, log }: RanStep) => ({
     counts: result?.counts,
     tests: result?.tests,
-    failure: failure && { ...failure, log: null, tail: null, evidence: failure.evidence !== null },
+    failure: failure && { ...failure, log: null, tail: null, usage: null, evidence: failure.evidence !== null },
     nodes: [...log.matchAll(/\d+ of \d+ ((?:OK|PASS|FAIL|SKIP)\b[^[]*?)\.* ?\[/g)]
       .map(([, node]) => node!.replace(`${client}_`, ''))
       .sort(),
@@ -180,17 +180,23 @@ describe('dbt', () => {
     };
     write({
       'dbt_project.yml':
-        'name: small\nversion: "1.0.0"\nprofile: small\nflags: { send_anonymous_usage_stats: false }\nquery-comment: "{{ env_var(\'DAYFILL_LABELS\') }}"\n',
+        'name: small\nversion: "1.0.0"\nprofile: small\nflags: { send_anonymous_usage_stats: false }\non-run-start: "select 1 as {{ var(\'name\') }}"\nquery-comment: "{{ env_var(\'DAYFILL_LABELS\') }}"\n',
       'profiles.yml': JSON.stringify({ small: { target: 'dev', outputs: { dev: profile } } }),
       'models/number.sql': 'select 1 as n',
       'models/named.sql':
         "{{ config(alias='named_' ~ var('name'), enabled=var('named', true)) }} select '{{ var('name') }}' as name",
       'models/keyed.sql': "{{ config(alias='keyed_' ~ env_var('DAYFILL_KEY').split('/')[0]) }} select 1 as n",
       'models/inner.sql': "{{ config(materialized='ephemeral') }} select '{{ env_var('DAYFILL_KEY') }}' as key",
+      'models/sources.yml': JSON.stringify({
+        version: 2,
+        sources: [{ name: 'landing', schema: 'warm_landing', tables: [{ name: 'conversion' }] }],
+        models: [{ name: 'landed', columns: [{ name: 'n', data_tests: ['not_null'] }] }],
+      }),
+      'models/landed.sql': "select count(*) as n from {{ source('landing', 'conversion') }}",
       'models/around.sql': "select * from {{ ref('inner') }}",
     });
     const first = await small();
-    expect(first.result?.counts).toEqual({ success: 4 });
+    expect(first.result?.counts).toEqual({ success: 6, pass: 1 });
     const model = path.join(pipelines, 'probe/small/models/number.sql');
     const { atime, mtime } = statSync(model);
     writeFileSync(model, 'select 2 as n');
@@ -201,17 +207,17 @@ describe('dbt', () => {
     utimesSync(model, new Date(), new Date());
     const again = await small();
     expect(parsedAgain(again)).toBe(false);
-    expect(again.result?.counts).toEqual({ success: 4 });
+    expect(again.result?.counts).toEqual({ success: 6, pass: 1 });
     write({ 'models/more.sql': 'select 3 as n' });
     const more = await small();
-    expect(more.result?.counts).toEqual({ success: 5 });
+    expect(more.result?.counts).toEqual({ success: 7, pass: 1 });
     expect([changed, again, more].map(pidOf)).toEqual(Array(3).fill(pidOf(first)));
   });
 
   test('parses again for other vars and for variables of the run that a model is configured by', async () => {
     const two = await small({ vars: { name: 'two' } });
     expect(await query('select name from small.named_two')).toEqual([{ name: 'two' }]);
-    expect((await small({ vars: { name: 'two', named: false } })).result?.counts).toEqual({ success: 4 });
+    expect((await small({ vars: { name: 'two', named: false } })).result?.counts).toEqual({ success: 6, pass: 1 });
     const back = await small({ vars: { name: 'one' } });
     expect(parsedAgain(back)).toBe(false);
     await small({ vars: { name: 'one' } }, { key: 'other/2025-07-16/step' });
@@ -225,7 +231,7 @@ describe('dbt', () => {
     const [warm, cold] = [await small(), await small({ runner: 'cli' })];
     expect(warm.failure).toEqual({ ...cold.failure, log: warm.failure!.log, tail: expect.any(String) });
     write({ 'models/more.sql': 'select 4 as n' });
-    expect((await small()).result?.counts).toEqual({ success: 5 });
+    expect((await small()).result?.counts).toEqual({ success: 7, pass: 1 });
   });
 
   test('an environment with a dbt of its own is left to the command line, which is said once', async () => {

@@ -1,5 +1,6 @@
 """Builds a dbt project again and again in one process, with what dbt has parsed of it kept as long as it is right."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -62,14 +63,27 @@ class DbtBuilds:
         environment, manifest = self._kept.get(parsed_from, ({}, b""))
         if not manifest or any(os.environ.get(name) != value for name, value in environment.items()):
             return None
-        return pickle.loads(manifest)
+        return _manifest(manifest)
 
     def _keep(self, parsed_from: str, manifest: Any) -> None:
         self._kept.pop(parsed_from, None)
         while len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         environment = {name: os.environ.get(name) for name in manifest.env_vars}
-        self._kept[parsed_from] = (environment, pickle.dumps(manifest, protocol=pickle.HIGHEST_PROTOCOL))
+        self._kept[parsed_from] = (environment, _bytes(manifest))
+
+
+def _bytes(manifest: Any) -> bytes:
+    # Field by field: the way in which a manifest wants to be pickled itself forgets one of them. What begins with "_" is looked up anew.
+    state = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest) if not field.name.startswith("_")}
+    return pickle.dumps((type(manifest), state), protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _manifest(stored: bytes) -> Any:
+    made, state = pickle.loads(stored)
+    manifest = made(**state)
+    manifest.build_parent_and_child_maps()
+    return manifest
 
 
 def reuse_parsed_jinja() -> None:

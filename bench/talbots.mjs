@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BigQuery } from '@google-cloud/bigquery';
+import { execa } from 'execa';
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const PROJECT = 'talbots-og-map-dev';
+const DATASETS = ['talbots_landing', 'talbots_crm', 'talbots_identity'];
+/** Two of them break, and are fixed by what the pipeline knows. */
+const DAYS = ['2025-07-16', '2025-07-17', '2025-07-18', '2025-07-19', '2025-07-20'];
+/** When a row was read or written, which differs between two runs of the same day. */
+const CLOCK_COLUMNS = ['synced_at', 'source_ingested_at', '_ingested_at'];
+
+/**
+ * A day of Talbots: the commands of a person, cold and one after another (`talbots.sh`), beside dayfill on the same files and the
+ * same warehouse. The tables of both are compared.
+ * @returns {Promise<object>} seconds per day of both and their ratio, with dayfill's first day apart, and seconds by step
+ */
+export async function talbots({ log }) {
+  const stateDir = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-'));
+  const venv = process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv');
+  const settings = {
+    DAYFILL_STATE_DIR: stateDir,
+    DAYFILL_VENV: venv,
+    DAYFILL_PIPELINES: path.join(ROOT, 'pipelines'),
+    DAYFILL_LOG_LEVEL: 'warn',
+    TEMPORAL_CONFIG_FILE: path.join(stateDir, 'none.toml'),
+  };
+  const dayfill = (...args) =>
+    execa(process.execPath, [path.join(ROOT, 'bin/dayfill.js'), ...args], { env: settings, cwd: ROOT });
+  try {
+    await dayfill('stack', 'up');
+    const { services } = JSON.parse((await dayfill('stack', 'status', '--json')).stdout);
+    const address = (name) => services.find((service) => service.name === name).address;
+    const env = {
+      PATH: `${path.join(venv, 'bin')}${path.delimiter}${process.env.PATH}`,
+      DAYFILL_BIGQUERY_ENDPOINT: address('bigquery'),
+      DAYFILL_STORAGE_ENDPOINT: address('storage'),
+      STORAGE_EMULATOR_HOST: address('storage'),
+      DAGSTER_HOME: path.join(stateDir, 'dagster-by-hand'),
+    };
+    await mkdir(env.DAGSTER_HOME);
+    await execa(path.join(venv, 'bin/python'), ['-m', 'sample_files', '--from', DAYS[0], '--to', DAYS.at(-1)], {
+      cwd: path.join(ROOT, 'warehouse'),
+      env,
+    });
+    const bigquery = new BigQuery({ projectId: PROJECT, apiEndpoint: address('bigquery'), token: 'x' });
+
+    const { stdout } = await execa(path.join(ROOT, 'bench/talbots.sh'), [stateDir, ...DAYS], { env });
+    const byHand = stdout.split('\n').flatMap((line) => {
+      const [, day, step, seconds] = /^(\S+) (crm|build|identity|fix) ([\d.]+)$/.exec(line) ?? [];
+      return day === undefined ? [] : [{ day, step, seconds: Number(seconds) }];
+    });
+    const tables = await contentsOf(bigquery);
+    await Promise.all(DATASETS.map((name) => bigquery.dataset(name).delete({ force: true })));
+
+    const began = performance.now();
+    await dayfill('run', 'talbots', '--from', DAYS[0], '--to', DAYS.at(-1), '--json');
+    const wall = (performance.now() - began) / 1000;
+    const { rows } = JSON.parse((await dayfill('ledger', 'talbots', '--json')).stdout);
+    const ours = rows.flatMap(({ partition: day, steps }) =>
+      steps.map(({ id: step, durationMs }) => ({ day, step, seconds: durationMs / 1000 })),
+    );
+    const dayOf = ({ startedAt, recordedAt }) => (Date.parse(recordedAt) - Date.parse(startedAt)) / 1000;
+    const [first, ...rest] = rows.map(dayOf);
+
+    const figures = {
+      days: DAYS.length,
+      sameTables: JSON.stringify(await contentsOf(bigquery)) === JSON.stringify(tables),
+      byHand: { secondsPerDay: round(total(byHand) / DAYS.length), steps: medians(byHand) },
+      dayfill: {
+        secondsPerDay: round(wall / DAYS.length),
+        firstDay: round(first),
+        laterDays: round(rest.reduce((sum, seconds) => sum + seconds, 0) / rest.length),
+        steps: medians(ours.filter(({ day }) => day !== DAYS[0])),
+      },
+    };
+    figures.ratio = round(figures.byHand.secondsPerDay / figures.dayfill.secondsPerDay);
+    figures.ratioOfLaterDays = round(figures.byHand.secondsPerDay / figures.dayfill.laterDays);
+    log(`${DAYS.length} days of Talbots, two of which are fixed, on this machine; seconds`);
+    log(`  by hand  ${figures.byHand.secondsPerDay} per day; ${shown(figures.byHand.steps)}`);
+    log(
+      `  dayfill  ${figures.dayfill.secondsPerDay} per day, ${figures.dayfill.firstDay} the first, ${figures.dayfill.laterDays} the others; ${shown(figures.dayfill.steps)}`,
+    );
+    log(`  ratio    ${figures.ratio}, ${figures.ratioOfLaterDays} after the first day`);
+    log(`  tables   ${figures.sameTables ? 'the same' : 'DIFFERENT'}`);
+    if (!figures.sameTables) process.exitCode = 1;
+    return figures;
+  } finally {
+    await dayfill('stack', 'down');
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** A hash of each table of Talbots, in an order of its own and without the clock's columns. */
+async function contentsOf(bigquery) {
+  const query = async (sql) => (await bigquery.query({ query: sql, location: 'US' }))[0];
+  const contents = {};
+  for (const dataset of DATASETS) {
+    const tables = await query(`select table_name as name from ${dataset}.INFORMATION_SCHEMA.TABLES order by name`);
+    for (const { name } of tables) {
+      const rows = await query(`select to_json_string(t) as line from ${dataset}.${name} as t`);
+      const lines = rows.map(({ line }) => {
+        const row = JSON.parse(line);
+        for (const column of CLOCK_COLUMNS) delete row[column];
+        return JSON.stringify(row);
+      });
+      contents[`${dataset}.${name}`] = createHash('sha256').update(lines.sort().join('\n')).digest('hex');
+    }
+  }
+  return contents;
+}
+
+const total = (times) => times.reduce((sum, { seconds }) => sum + seconds, 0);
+
+/** The median of each step, in the order in which they first came. */
+function medians(times) {
+  const steps = [...new Set(times.map(({ step }) => step))];
+  return Object.fromEntries(
+    steps.map((name) => {
+      const sorted = times.filter(({ step }) => step === name).map(({ seconds }) => seconds);
+      sorted.sort((a, b) => a - b);
+      return [name, round(sorted[Math.floor((sorted.length - 1) / 2)])];
+    }),
+  );
+}
+
+const shown = (steps) =>
+  Object.entries(steps)
+    .map(([step, seconds]) => `${step} ${seconds}`)
+    .join(', ');
+
+function round(value) {
+  return Math.round(value * 100) / 100;
+}
