@@ -1,5 +1,5 @@
 // Records the histories anew: see the README for the command. Not among the tests: it changes files.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
@@ -251,4 +251,46 @@ test('nights of catch-up, the backfill that they add to, and their digest', asyn
   pipeline.release(`${D16}.crm`);
   await save('backfill-of-catch-up', pipeline.backfill());
   await save('quiet-night', await night(D18));
+});
+
+test('a day that crossed limits: one that it warns of, one that stops it, and its cleanup', async () => {
+  const pipeline = commands.pipeline('limited', { notify: [{ webhook: 'NEVER_SET_HOOK' }] });
+  const runtime = (more: object) => ({ limits: { runtime: '1s', ...more } });
+  const steps = (limits: object) => [
+    pipeline.step('crm', runtime({ on_limit: 'warn' })),
+    pipeline.step('identity', { ...limits, cleanup: [pipeline.work('cleanup')] }),
+  ];
+  pipeline.write(pipeline.text({ steps: steps(runtime({})) }));
+  for (const step of ['crm', 'identity']) pipeline.hold(`${D16}.${step}`);
+  await pipeline.startDay(D16);
+  await until('the warning', async () => {
+    const [crm] = (await pipeline.state(D16)).steps;
+    return crm!.warnings.length > 0;
+  });
+  pipeline.release(`${D16}.crm`);
+  const failure = await pipeline.waiting(D16);
+  pipeline.release(`${D16}.identity`);
+  pipeline.write(pipeline.text({ steps: steps({ limits: { runtime: '1h' } }) }));
+  await pipeline.resolve(D16, { action: 'retry', failure: failure.id });
+  await save('day-that-crossed-limits', pipeline.day(D16));
+});
+
+test('a backfill whose budget ran out', async () => {
+  const bigquery = bigQueryClients(commands.stack.config())(PROJECT);
+  await bigquery.createDataset('budget');
+  await bigquery.query('create table budget.events as select 1 as amount');
+  const pipeline = commands.pipeline('budget', {
+    vars: { project_id: PROJECT },
+    steps: [{ id: 'crm', uses: 'bigquery/query', with: { file: 'fixes/sum.sql' } }],
+    budget_usd: 0.00005,
+    notify: [{ webhook: 'NEVER_SET_HOOK' }],
+  });
+  mkdirSync(path.join(pipeline.dir, 'fixes'));
+  writeFileSync(path.join(pipeline.dir, 'fixes/sum.sql'), 'select sum(amount) as n from budget.events');
+  const handle = await pipeline.start(THREE_DAYS);
+  await pipeline.until('the budget to run out', ({ status }) => status === 'paused');
+  await handle.signal('resume');
+  await pipeline.until('it to run out again', ({ status, ended }) => status === 'paused' && ended[D17] !== undefined);
+  await handle.signal('resume', { budgetUsd: 1 });
+  await save('backfill-whose-budget-ran-out', handle);
 });

@@ -63,6 +63,8 @@ test('every way that a day or a backfill can go is among the histories', () => {
       'quiet-night',
       'digest',
       'backfill-of-catch-up',
+      'day-that-crossed-limits',
+      'backfill-whose-budget-ran-out',
     ]),
   );
   const first = saved.find(({ name }) => name === 'continued-backfill-1')!;

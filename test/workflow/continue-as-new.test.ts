@@ -1,5 +1,8 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { addToBackfill, pauseBackfill, resumeBackfill, startBackfill } from '../../src/client/start.js';
+import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import {
   type CommandPipeline,
   type CommandStack,
@@ -15,7 +18,11 @@ let server: EarlyServer;
 let commands: CommandStack;
 beforeAll(async () => {
   server = await startEarlyServer(SUGGEST_AFTER);
-  commands = await startCommandStack({ temporalAddress: server.address });
+  // The least that a query of a table is billed for costs a dollar.
+  commands = await startCommandStack({
+    temporalAddress: server.address,
+    env: { DAYFILL_PRICE_PER_TIB_USD: '104857.6' },
+  });
 });
 afterAll(async () => {
   await commands?.stop();
@@ -114,4 +121,22 @@ test('a parked day is answered in a later run than the one that started it', asy
     `${FIRST} waiting`,
     `${FIRST} fixed`,
   ]);
+});
+
+test('what a backfill has spent of its budget stays across runs', async () => {
+  const bigquery = bigQueryClients(commands.stack.config())('budget-test');
+  await bigquery.createDataset('budget');
+  await bigquery.query('create table budget.events as select 1 as amount');
+  const pipeline = commands.pipeline('budget', { vars: { project_id: 'budget-test' }, budget_usd: 7.5 });
+  const sum = { id: 'sum', uses: 'bigquery/query', with: { file: 'fixes/sum.sql' } };
+  mkdirSync(path.join(pipeline.dir, 'fixes'));
+  writeFileSync(path.join(pipeline.dir, 'fixes/sum.sql'), 'select sum(amount) as n from budget.events');
+  pipeline.write(pipeline.text({ steps: [sum, pipeline.step('crm'), pipeline.step('identity')] }));
+  await pipeline.start({ from: FIRST, to: LAST });
+  const out = await pipeline.until('the budget to run out', ({ status }) => status === 'paused');
+  expect([out.spentUsd, Object.keys(out.ended).length]).toEqual([8, 8]);
+  expect((await runsOf(pipeline)).length).toBeGreaterThan(1);
+  await resumeBackfill(commands.dayfill, 'budget');
+  expect(await pipeline.backfill().result()).toMatchObject({ counts: { succeeded: 12 } });
+  expect((await pipeline.progress()).spentUsd).toBe(12);
 });
