@@ -29,6 +29,7 @@ CHUNKS = "_chunks"
 
 REASONS = ("malformed", "unreadable", "outside_chunk", "duplicate", "orphan")
 
+
 @dataclass
 class _Export:
     """An export under way: its database, and the folder whose partitions are moved into place at the end."""
@@ -43,6 +44,7 @@ class _Export:
     manifests: dict[str, Manifest] = field(default_factory=dict)
 
     def sql(self, query: str) -> list[tuple]:
+        """Run one statement and return its rows."""
         return self.database.execute(query).fetchall()
 
     @contextmanager

@@ -44,9 +44,9 @@ def emptied(folder: Path) -> Path:
 
 def replace(new: Path, folder: Path) -> None:
     """Move `new` to where `folder` is; in between there is none, never a mixture."""
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)  # of a process that died between the two renames
     if folder.exists():
-        old = folder.with_name(f".old-{folder.name}")
-        shutil.rmtree(old, ignore_errors=True)
         os.rename(folder, old)
         os.rename(new, folder)
         shutil.rmtree(old)

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from . import GENERATOR_VERSION
 from .folders import write_whole
-from .settings import fingerprint
 
 NAME = "_MANIFEST.json"
 PART = "part-0000.parquet"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from .days import days_between
 from .manifest import NAME, Manifest, content_sha256, file_checksums, file_schema, schema_hash
 from .refusal import Refusal
-from .tables import DIMENSIONS, ID_COUNTERS, REJECTS, TABLES, TRANSACTIONS, Table
+from .tables import DIMENSIONS, ID_COUNTERS, REJECTS, TABLES, TRANSACTIONS
 
 CHECKS = ("chunks", "partitions", "manifests", "files", "contents", "rows", "ids", "parents", "references")
 
@@ -47,6 +47,7 @@ class Partition:
 
     @property
     def table(self) -> str:
+        """What stands before the / of its name."""
         return self.name.partition("/")[0]
 
     @property
@@ -56,6 +57,7 @@ class Partition:
 
     @property
     def files(self) -> list[str]:
+        """Paths of the files that its manifest lists."""
         return [str(self.folder / file["name"]) for file in self.manifest["files"]] if self.manifest else []
 
 
@@ -66,6 +68,7 @@ class _Zone:
     problems: list[Problem] = field(default_factory=list)
 
     def of(self, table: str) -> list[Partition]:
+        """The partitions of a table."""
         return [partition for partition in self.partitions.values() if partition.table == table]
 
     def chunk_of(self, day: str) -> str | None:
@@ -78,6 +81,7 @@ class _Zone:
         return sorted(found, key=lambda account: (account["first"], account["last"]))
 
     def report(self, check: str, message: str, partition: Partition | None = None, file: str | None = None, chunk: str | None = None) -> None:
+        """Note a problem, with the chunk of its partition where none is given."""
         if partition is not None and chunk is None:
             chunk = partition.manifest["chunk"] if partition.manifest else self._home(partition)
         self.problems.append(Problem(check, message, partition.name if partition else None, file, chunk))
