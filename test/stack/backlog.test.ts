@@ -256,7 +256,7 @@ describe('the backlog', () => {
       );
       changePipeline({ ...SMALL, chunk_size: 6, end_date: '2020-01-20' });
       const longer = await plan('--partitions', '2020-01-01..2020-01-06');
-      expect(JSON.parse(longer.stdout).partitions).toEqual([
+      expect(JSON.parse(longer.stdout).partitions).toMatchObject([
         { partition: '2020-01-01..2020-01-06', action: 'skip', reason: `done as ${CHUNKS[1]}` },
       ]);
     } finally {
