@@ -342,7 +342,7 @@ query-comment: { comment: "{{ env_var('DAYFILL_LABELS') }}", job-label: true }
     expect(result).toMatchObject({
       counts: { success: 2, pass: 1, warn: 1 },
       tests: { run: 2, warned: 1 },
-      slotMs: null,
+      slotMs: expect.any(Number),
     });
     expect(heartbeats.at(-1)).toMatchObject({ total: 4, pid: expect.any(Number), current: expect.any(String) });
     expect(log).toMatch(/\d\d:\d\d:\d\d {2}1 of 4 START .*good\.good/);
