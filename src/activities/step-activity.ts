@@ -223,7 +223,11 @@ class StepAttempt<K extends ActivityKind> {
   private async failure(error: unknown, log: LogFile | null): Promise<Error> {
     const { cancellationSignal } = this.activity;
     const cause = cancellationSignal.aborted ? cancellationSignal.reason : (this.stop.signal.reason ?? error);
-    const uncancelled = cause instanceof StepError && cause.kind === 'limit' ? await this.jobs.cancel() : null;
+    const isLimit = cause instanceof StepError && cause.kind === 'limit';
+    const uncancelled = isLimit ? await this.jobs.cancel() : null;
+    // What dayfill did not stop, BigQuery did, by `maximumBytesBilled`.
+    if (isLimit && !this.stop.signal.aborted && this.request.limits !== undefined)
+      cause.message = `A BigQuery job would cross the limits of the step and was refused: ${cause.message}`;
     if (uncancelled !== null) cause.message += ` Its BigQuery jobs could not be cancelled: ${uncancelled}`;
     log?.write(`# ${cause instanceof Error ? cause.message : cause}`);
     const usage = cancellationSignal.aborted ? null : await this.usage({}, log);
