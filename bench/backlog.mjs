@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { startUploads } from './uploads.mjs';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const PYTHON = path.join(process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv'), 'bin/python');
@@ -23,7 +24,9 @@ const ESTIMATE_HOURS = '5 to 8';
  */
 export async function backlog({ log }) {
   const directory = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-'));
+  let uploads;
   try {
+    uploads = await startUploads(directory);
     const generator = (...args) => measured(directory, ['-m', 'ecom_generator', ...args, ...places(directory)]);
     const { seconds: lookups } = await generator('lookups');
     const chunks = [];
@@ -37,10 +40,12 @@ export async function backlog({ log }) {
       const exported = await generator('export', ...days);
       const rows = sum(generate.result.counts, '_rows');
       const csvBytes = await sizeOf(csv);
+      const uploaded = await uploads.upload(path.join(directory, 'raw'));
       chunks.push({
         rows,
         generate: stage(generate, rows, csvBytes),
         export: stage(exported, rows, csvBytes),
+        upload: stage(uploaded, rows, uploaded.counts.bytes),
         beside: stage(beside, rows, csvBytes),
         parquetBytes: exported.result.counts.bytes,
       });
@@ -50,6 +55,7 @@ export async function backlog({ log }) {
     print(log, figures);
     return figures;
   } finally {
+    await uploads?.stop();
     await rm(directory, { recursive: true, force: true });
   }
 }
@@ -126,6 +132,7 @@ function print(log, { chunks, rowsPerSecond, rowsPerCpuSecond, sixYears }) {
     log(`chunk ${index + 1}: ${chunk.rows} rows${index === 0 ? ', and the lookups' : ''}`);
     log(`  generate     ${line(chunk.generate)}`);
     log(`  export       ${line(chunk.export)}`);
+    log(`  upload       ${line(chunk.upload).replace('CSV', 'Parquet')}, into the emulator`);
     log(`  plain copy   ${line(chunk.beside)}`);
   }
   log(
