@@ -82,7 +82,7 @@ function runnerRequest({ request, venv, pipelineDir, with: given }: StepContext<
   const python = path.join(venv, 'bin', 'python');
   return {
     argv: [python, SCRIPT, 'dagster-job', '--module', module, '--job', job, '--tags', JSON.stringify(tags)],
-    ...(runner === 'warm' && {
+    ...(runner !== 'cli' && {
       warm: {
         python,
         kind: 'dagster' as const,

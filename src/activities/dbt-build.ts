@@ -44,7 +44,7 @@ async function build(context: BuildContext, project: string, target: string): Pr
   const { options, output, selection } = buildArguments(context, project, target);
   const ended = await runStepProcess(context, {
     argv: [path.join(context.venv, 'bin', 'dbt'), 'build', ...options, ...output, ...selection],
-    ...(context.with.runner === 'warm' && {
+    ...(context.with.runner !== 'cli' && {
       warm: {
         python: path.join(context.venv, 'bin', 'python'),
         kind: 'dbt',
