@@ -8,8 +8,9 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import RequestException
 
-from .delivery import TABLE, load
-from .items import items_of_day
+from sample_sources.delivery import load
+
+from .items import COLUMNS, TABLE, items_of_day
 
 
 def _day(text: str) -> date:
@@ -44,13 +45,21 @@ def main(arguments: list[str]) -> int:
     """Make and deliver the days; 0 when all are in place, 1 when BigQuery did not take them."""
     options = _parse(arguments)
     days = [options.first + timedelta(days=n) for n in range(options.days)]
-    rows = [row for day in days for row in items_of_day(options.seed, day, options.orders, options.over_again)]
+    batches = {day: {TABLE: items_of_day(options.seed, day, options.orders, options.over_again)} for day in days}
     try:
-        load(options.project, options.dataset, options.location, days, rows)
+        load(
+            options.project,
+            options.location,
+            options.dataset,
+            {TABLE: COLUMNS},
+            "ingestion_timestamp",
+            batches,
+            partitioned_by="order_date",
+        )
     except (GoogleAPIError, GoogleAuthError, RequestException) as error:
         print(f"The rows could not be delivered: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1
-    print(f"{len(days)} days, {days[0]} to {days[-1]}, in {options.project}.{options.dataset}.{TABLE}: {len(rows)} rows.")
+    print(f"{len(days)} days, {days[0]} to {days[-1]}, in {options.project}.{options.dataset}.{TABLE}: {sum(len(batch[TABLE]) for batch in batches.values())} rows.")
     return 0
 
 

@@ -2,9 +2,21 @@
 
 import random
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
-Row = dict[str, Any]
+from sample_sources.tables import Row
+
+TABLE = "order_items"
+COLUMNS = {
+    "order_item_id": "STRING",
+    "retailer": "STRING",
+    "product_id": "STRING",
+    "product_name": "STRING",
+    "quantity": "INT64",
+    "price": "NUMERIC",
+    "is_returned": "BOOL",
+    "order_date": "DATE",
+    "ingestion_timestamp": "TIMESTAMP",
+}
 
 # Of the items that are ingested over again; the first of them has nearly all.
 RETAILERS = {"nicandzoe": 342, "icebreakerapac": 6, "skims": 5, "milly": 4, "stevemadden": 3}

@@ -21,10 +21,18 @@ def write_files(root: Path, batches: dict[date, Batch]) -> None:
             path.write_bytes(_json_lines(rows))
 
 
-def load(project: str, location: str, dataset: str, tables: Tables, arrived: str, batches: dict[date, Batch]) -> None:
+def load(
+    project: str,
+    location: str,
+    dataset: str,
+    tables: Tables,
+    arrived: str,
+    batches: dict[date, Batch],
+    partitioned_by: str | None = None,
+) -> None:
     """Make the tables of `dataset` hold exactly these rows for the days of `batches`, which follow one another.
 
-    `arrived` is the TIMESTAMP column by whose day the tables are partitioned and replaced.
+    `arrived` is the TIMESTAMP column by whose day the rows are replaced, and the tables partitioned unless by a DATE column.
 
     All tables and days change in one transaction. The rows arrive through tables of these days' own, which the next
     run of the same days replaces when a run dies and leaves them.
@@ -44,7 +52,7 @@ def load(project: str, location: str, dataset: str, tables: Tables, arrived: str
     client.query_and_wait(
         "\n".join(
             f"""
-            create table if not exists `{dataset}.{table}` ({_ddl(columns)}) partition by date({arrived});
+            create table if not exists `{dataset}.{table}` ({_ddl(columns)}) partition by {partitioned_by or f"date({arrived})"};
             create or replace table `{arrivals[table]}` ({_ddl(columns)})
             options (expiration_timestamp = timestamp_add(current_timestamp(), interval 1 day));
             """
