@@ -1,11 +1,12 @@
 /** `npm run bench -- <name> [--json]`: runs one benchmark. Each prints its figures beside something measured in the same run. */
 import { backlog } from './backlog.mjs';
+import { backlogYear } from './backlog-year.mjs';
 import { identity } from './identity.mjs';
 import { overhead } from './overhead.mjs';
 import { processEvent } from './process-event.mjs';
 import { talbots } from './talbots.mjs';
 
-const BENCHMARKS = { backlog, overhead, identity, 'process-event': processEvent, talbots };
+const BENCHMARKS = { backlog, 'backlog-year': backlogYear, overhead, identity, 'process-event': processEvent, talbots };
 
 const [name, ...flags] = process.argv.slice(2);
 const unknown = flags.filter((flag) => flag !== '--json');

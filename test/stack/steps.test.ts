@@ -338,7 +338,9 @@ query-comment: { comment: "{{ env_var('DAYFILL_LABELS') }}", job-label: true }
       'models/models.yml': testsOf('good', 'not_null'),
       'tests/soft.sql': "{{ config(severity='warn') }} select * from {{ ref('good') }}",
     });
-    const { result, heartbeats, log } = await ran(dbtBuild, { project: name, vars: { day: '2025-07-16' } });
+    // The command takes seconds, so that its progress is heard; a process that stays may be done before.
+    const given = { project: name, runner: 'cli', vars: { day: '2025-07-16' } };
+    const { result, heartbeats, log } = await ran(dbtBuild, given);
     expect(result).toMatchObject({
       counts: { success: 2, pass: 1, warn: 1 },
       tests: { run: 2, warned: 1 },
