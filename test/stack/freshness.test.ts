@@ -114,6 +114,8 @@ describe('late data', () => {
     pipeline.mend(`${D2}.identity`);
     await pipeline.resolve(D2, { action: 'retry' });
     await pipeline.backfill().result();
+    // A day that has just ended is listed as running for a moment, and what runs is not stale.
+    await until(`${D2} to be stale`, async () => (await statusOf(pipeline)).stale?.includes(D2));
     expect(await statusOf(pipeline)).toMatchObject({ stale: [D1, D2], missing: [D3, D4] });
   });
 

@@ -54,6 +54,7 @@ describe('three days of two steps', () => {
       partition: D16,
       status: 'succeeded',
       message: 'date 2025-07-16 ingestion all done',
+      costUsd: null,
     });
   });
 
@@ -119,6 +120,7 @@ test('a failed step is shown on the parent and on the day, with the exact answer
     status: 'waiting',
     step: 'crm',
     failure: { id: failure.id, message: failure.message, fingerprint: failure.fingerprint },
+    costUsd: null,
   });
   const parentDetails = await currentDetails(handle);
   expect(parentDetails).toContain('**1 of 3** partitions done; backfill **waiting**');
