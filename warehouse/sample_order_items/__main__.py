@@ -8,16 +8,10 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import RequestException
 
+from sample_sources import arguments as types
 from sample_sources.delivery import load
 
 from .items import COLUMNS, TABLE, items_of_day
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2025-11-17") from None
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -25,7 +19,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         prog="python -m sample_order_items",
         description="Make order items by day of ingestion; the same seed gives the same rows. Running a day again changes nothing.",
     )
-    parser.add_argument("--from", dest="first", type=_day, default=date(2025, 11, 15), metavar="DAY", help="first day of ingestion (default 2025-11-15)")
+    parser.add_argument("--from", dest="first", type=types.day, default=date(2025, 11, 15), metavar="DAY", help="first day of ingestion (default 2025-11-15)")
     parser.add_argument("--days", type=int, default=10, metavar="N", help="how many days (default 10)")
     parser.add_argument("--orders", type=int, default=300, metavar="N", help="items ordered a day (default 300)")
     parser.add_argument("--over-again", type=int, default=0, metavar="N", help="old items, of orders 30 to 400 days before, that are ingested again each day (default 0)")

@@ -1,7 +1,6 @@
 """Command line: make the order events of each day's hourly batches and deliver them to BigQuery or a folder."""
 
 import argparse
-import re
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,34 +9,22 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import RequestException
 
+from sample_sources import arguments as types
 from sample_sources.delivery import load, write_files
 
 from .batches import COLUMNS, TABLE, arrivals_on, row_of
 from .devices import Arrival
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2025-07-01") from None
-
-
-def _client(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no prefix of datasets; use a-z, 0-9 and _, a letter first")
-    return text
-
-
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sample_orders", description="Make hourly batches of order events in <client>_landing.orders_landing; the same seed gives the same rows.")
-    parser.add_argument("--client", type=_client, default="market", help="prefix of the dataset (default market: market_landing)")
+    parser.add_argument("--client", type=types.client, default="market", help="prefix of the dataset (default market: market_landing)")
     parser.add_argument("--project", default="talbots-og-map-dev", help="project of the dataset (default talbots-og-map-dev)")
     parser.add_argument("--location", default="US", help="location of the dataset (default US)")
-    parser.add_argument("--first-day", type=_day, default=date(2025, 7, 1), metavar="DAY", help="the day of the first orders (default 2025-07-01)")
+    parser.add_argument("--first-day", type=types.day, default=date(2025, 7, 1), metavar="DAY", help="the day of the first orders (default 2025-07-01)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--days", type=int, default=30, metavar="N", help="how many days from the first (default 30)")
-    which.add_argument("--only-day", type=_day, metavar="DAY", help="deliver this day's batches alone, the same as in a run of all days from --first-day")
+    which.add_argument("--only-day", type=types.day, metavar="DAY", help="deliver this day's batches alone, the same as in a run of all days from --first-day")
     parser.add_argument("--orders", type=int, default=200, metavar="N", help="orders placed on each day, 1 to 99999 (default 200)")
     parser.add_argument("--late", type=float, default=5, metavar="PERCENT", help="how many events of a hundred come late (default 5)")
     parser.add_argument("--seed", default="market", help="another seed gives other rows (default market)")

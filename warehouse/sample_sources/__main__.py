@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import RequestException
 
+from . import arguments as types
 from .days import make_days
 from .delivery import load, write_files
 from .tables import TABLES
@@ -18,28 +18,15 @@ from .truth import make_truth
 from .world import make_world
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2025-07-01") from None
-
-
-def _client(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no prefix of datasets; use a-z, 0-9 and _, a letter first")
-    return text
-
-
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sample_sources", description="Make the source tables of a headless CRM in <client>_raw; the same seed gives the same rows.")
-    parser.add_argument("--client", type=_client, default="headless", help="prefix of the dataset (default headless: headless_raw)")
+    parser.add_argument("--client", type=types.client, default="headless", help="prefix of the dataset (default headless: headless_raw)")
     parser.add_argument("--project", default="talbots-og-map-dev", help="project of the dataset (default talbots-og-map-dev)")
     parser.add_argument("--location", default="US", help="location of the dataset (default US)")
-    parser.add_argument("--first-day", type=_day, default=date(2025, 7, 1), metavar="DAY", help="the warehouse's first day (default 2025-07-01)")
+    parser.add_argument("--first-day", type=types.day, default=date(2025, 7, 1), metavar="DAY", help="the warehouse's first day (default 2025-07-01)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--days", type=int, default=30, metavar="N", help="how many days from the first (default 30)")
-    which.add_argument("--only-day", type=_day, metavar="DAY", help="deliver this day's batch alone, the same as in a run of all days from --first-day")
+    which.add_argument("--only-day", type=types.day, metavar="DAY", help="deliver this day's batch alone, the same as in a run of all days from --first-day")
     parser.add_argument("--people", type=int, default=300, metavar="N", help="how many people there are, 10 to 5000 (default 300)")
     parser.add_argument("--seed", default="headless", help="another seed gives other rows (default headless)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write newline-delimited JSON into this folder instead of BigQuery")
