@@ -32,14 +32,6 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** A shop with the lookups of `shop`, or a whole copy of it. */
-function another(name: string, settings: Record<string, string> = {}, whole = false): EcomGenerator {
-  const made = new EcomGenerator(path.join(directory, name), settings);
-  const folder = whole ? '' : 'artifacts/static_lookups';
-  cpSync(path.join(shop.root, folder), path.join(made.root, folder), { recursive: true });
-  return made;
-}
-
 describe('a chunk that is killed again and again', () => {
   const CHUNKS = Array.from({ length: 5 }, (_, index): [string, string] => [
     `2020-01-${String(index * 3 + 1).padStart(2, '0')}`,
@@ -50,12 +42,12 @@ describe('a chunk that is killed again and again', () => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     console.log(`seed of the kills: ${seed}`);
     const random = randomFrom(seed);
-    const straight = another('straight');
+    const straight = shop.beside('straight');
     const began = performance.now();
     await straight.chunks(CHUNKS);
     const usual = (performance.now() - began) / (2 * CHUNKS.length);
 
-    const killed = another('killed');
+    const killed = shop.beside('killed');
     let kills = 0;
     let state: IdState | null = null;
     for (const chunk of CHUNKS) {
@@ -151,7 +143,7 @@ describe('verify', () => {
     },
   };
   test('finds each fault in its place, and the chunk that was hit heals by itself', async () => {
-    const damaged = another('damaged', {}, true);
+    const damaged = shop.beside('damaged', {}, true);
     for (const [partition, { damage }] of Object.entries(FAULTS)) damage(path.join(damaged.raw, partition));
     const { code, report } = await damaged.verify();
     expect(code).toBe(1);
@@ -183,7 +175,7 @@ describe('verify', () => {
       expect.objectContaining({ check: 'chunks', message: '2020-01-09 to 2020-01-10 are in no chunk' }),
     );
 
-    const damaged = another('damaged-dimension', {}, true);
+    const damaged = shop.beside('damaged-dimension', {}, true);
     rmSync(path.join(damaged.raw, 'customers/signup_date=2020-01-20'), { recursive: true });
     expect((await damaged.verify()).report).toMatchObject({
       problems: expect.arrayContaining([
@@ -192,7 +184,7 @@ describe('verify', () => {
       chunksToRunAgain: expect.arrayContaining(['2020-01-01..2020-01-04']),
     });
 
-    const overlapping = another('overlapping', {}, true);
+    const overlapping = shop.beside('overlapping', {}, true);
     const between: IdState = { ...states[0]!, through: '2020-01-03' };
     await overlapping.generate(['2020-01-04', '2020-01-05'], between);
     await overlapping.succeed(['export', '--from', '2020-01-04', '--to', '2020-01-05']);
@@ -201,8 +193,8 @@ describe('verify', () => {
   });
 
   test('children beside other parents', async () => {
-    const mixed = another('mixed', {}, true);
-    const other = another('mixed-other', { seed: 'shop', messiness_level: 'none' });
+    const mixed = shop.beside('mixed', {}, true);
+    const other = shop.beside('mixed-other', { seed: 'shop', messiness_level: 'none' });
     rmSync(other.artifacts, { recursive: true });
     await other.succeed(['lookups']);
     await other.chunks([FIRST]);

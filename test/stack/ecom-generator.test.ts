@@ -1,14 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  appendFileSync,
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -32,19 +23,11 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** A shop with the lookups of `shop`, or a whole copy of it. */
-function another(name: string, settings: Record<string, string> = {}, whole = false): EcomGenerator {
-  const made = new EcomGenerator(path.join(directory, name), settings);
-  const folder = whole ? '' : 'artifacts/static_lookups';
-  cpSync(path.join(shop.root, folder), path.join(made.root, folder), { recursive: true });
-  return made;
-}
-
 describe('the same bytes', () => {
   test('whatever the hash seed, locale, time zone and number of threads, also where these matter', async () => {
     const settings = { 'volumes.carts_per_day': '30000' };
-    const one = another('one', settings);
-    const other = another('other', settings);
+    const one = shop.beside('one', settings);
+    const other = shop.beside('other', settings);
     async function chunk(generator: EcomGenerator, threads: string, env: Record<string, string>): Promise<void> {
       await generator.succeed(['generate', ...days(FIRST), '--threads', threads], env);
       await generator.succeed(['export', ...days(FIRST), '--threads', threads], env);
@@ -59,7 +42,7 @@ describe('the same bytes', () => {
   });
 
   test('when a chunk is run again with the state it had, in place of what was there', async () => {
-    const again = another('again', {}, true);
+    const again = shop.beside('again', {}, true);
     const before = again.checksums();
     rmSync(path.join(again.raw, 'orders/ingest_dt=2020-01-06', PART));
     const outcome = await again.generate(SECOND, states[0]!);
@@ -74,7 +57,7 @@ describe('the same bytes', () => {
   });
 
   test('of every day and table, however the days are cut into chunks', async () => {
-    const uncut = another('uncut');
+    const uncut = shop.beside('uncut');
     const [outcome] = await uncut.chunks([[FIRST[0], SECOND[1]]]);
     expect(outcome!.idState).toEqual(states[1]);
     const days = readdirSync(path.join(shop.raw, 'orders'));
@@ -142,7 +125,7 @@ describe('ids', () => {
   });
 
   test('the state file is written, never read', async () => {
-    const filed = another('filed');
+    const filed = shop.beside('filed');
     const file = path.join(filed.root, '.id_state.json');
     writeFileSync(file, '{"last_cart_id": 7000}');
     const outcome = await filed.succeed(['generate', ...days(FIRST), '--id-state=', `--id-state-file=${file}`]);
@@ -151,7 +134,7 @@ describe('ids', () => {
   });
 
   test('a change of the volume between chunks leaves orders before it alone', async () => {
-    const grown = another('grown', { 'volumes.carts_per_day': '90' }, true);
+    const grown = shop.beside('grown', { 'volumes.carts_per_day': '90' }, true);
     const outcome = await grown.generate(SECOND, states[0]!);
     expect(outcome.idState.settings_since).toBe('2020-01-05');
     await grown.succeed(['export', ...days(SECOND)]);
@@ -163,7 +146,7 @@ describe('messiness', () => {
   test.each(['none', 'light', 'medium_mess', 'heavy_mess'])(
     '%s: what was done is counted, and found again',
     async (level) => {
-      const messy = another(`messy-${level}`, { messiness_level: level, 'volumes.carts_per_day': '3000' });
+      const messy = shop.beside(`messy-${level}`, { messiness_level: level, 'volumes.carts_per_day': '3000' });
       const made = (await messy.generate(FIRST, null)).counts;
       const { counts } = await messy.succeed(['export', ...days(FIRST)]);
       const did = (kind: string) => TABLES.reduce((sum, table) => sum + (made[`${table}_${kind}`] ?? 0), 0);
@@ -197,7 +180,7 @@ describe('messiness', () => {
   );
 
   test('what somebody else did to the files is told line by line', async () => {
-    const spoiled = another('spoiled', { messiness_level: 'none' });
+    const spoiled = shop.beside('spoiled', { messiness_level: 'none' });
     await spoiled.generate(FIRST, null);
     const items = spoiled.csv(FIRST, 'order_items');
     const [header, ...lines] = readFileSync(items, 'utf8').trimEnd().split('\n');
@@ -242,7 +225,7 @@ describe('messiness', () => {
   });
 
   test('a file of other columns, or none, is refused and leaves nothing behind', async () => {
-    const broken = another('broken');
+    const broken = shop.beside('broken');
     await broken.generate(FIRST, null);
     writeFileSync(broken.csv(FIRST, 'returns'), 'return_id,order\n');
     const columns = await broken.run(['export', ...days(FIRST)]);
@@ -354,7 +337,7 @@ describe('what cannot be done is refused in a sentence', () => {
 });
 
 test('clean removes a chunk that was exported, keeps what is to be kept, and may run again', async () => {
-  const tidy = another('tidy', {}, true);
+  const tidy = shop.beside('tidy', {}, true);
   const checkpoint = path.join(tidy.root, '.backlog_checkpoint');
   const kept = await tidy.succeed(['clean', ...days(FIRST), '--keep-local=true', `--checkpoint-file=${checkpoint}`]);
   expect(kept.counts).toEqual({ csv_files: 0, partitions: 0 });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { loadConfig } from '../../src/config.js';
@@ -86,6 +86,14 @@ export class EcomGenerator {
     this.artifacts = path.join(root, 'artifacts');
     this.raw = path.join(root, 'raw');
     mkdirSync(root, { recursive: true });
+  }
+
+  /** A shop in a folder beside this one, with its lookups or a whole copy of it. */
+  beside(name: string, settings: Record<string, string> = {}, whole = false): EcomGenerator {
+    const made = new EcomGenerator(path.join(path.dirname(this.root), name), settings);
+    const folder = whole ? '' : 'artifacts/static_lookups';
+    cpSync(path.join(this.root, folder), path.join(made.root, folder), { recursive: true });
+    return made;
   }
 
   /** Starts a command with the settings and folders; `verify` takes neither. */
