@@ -31,6 +31,7 @@ def install() -> None:
         job_routes,
         logs,
         parsing,
+        repeats,
         requests,
         schema_changes,
         scripts,
@@ -47,13 +48,15 @@ def install() -> None:
         connections,
         time_travel,
         translation,
+        repeats,
         error_messages,
         scripts,
         job_results,
         job_routes,
         costs,
         uploads,
+        requests,
         shutdown,
     ):
         repair.install()
-    requests.serve_first(job_routes.router, streaming.router, schema_changes.router)
+    requests.serve_first(requests.router, job_routes.router, streaming.router, schema_changes.router)

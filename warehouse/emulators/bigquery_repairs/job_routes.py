@@ -19,11 +19,14 @@ from uuid import uuid4
 
 import bqemulator.api.routes.jobs as stock
 import bqemulator.jobs.executor as executor
+from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.models import JobMeta
 from bqemulator.domain.errors import DomainError, InvalidQueryError, NotFoundError, ResourceRef, resource_not_found
+from bqemulator.storage.engine import CATALOG_SCHEMA
 from fastapi import APIRouter, Query, Request
 
 from .job_runner import runner
+from .repeats import without_remark
 from .requests import KnownBody
 
 _ANSWER_WITHIN_SECONDS = 1.0
@@ -84,11 +87,11 @@ async def insert_job(project_id: str, request: Request, context: stock._Ctx, cal
     error = context.catalog.get_job(project_id, job_id).error_result
     if error:
         raise _JobFailed(error)
-    return get_job(project_id, job_id, context)
+    return await get_job(project_id, job_id, context)
 
 
 @router.get("/projects/{project_id}/jobs/{job_id}")
-def get_job(project_id: str, job_id: str, context: stock._Ctx) -> dict[str, Any]:
+async def get_job(project_id: str, job_id: str, context: stock._Ctx) -> dict[str, Any]:
     """A job, with what it has cost so far."""
     job = context.catalog.get_job(project_id, job_id)
     if job is None:
@@ -214,7 +217,7 @@ async def cancel_job(project_id: str, job_id: str, context: stock._Ctx) -> dict[
     """Stop a job and answer with its state, which can still be RUNNING."""
     runner.cancel(project_id, job_id)
     await runner.wait(project_id, job_id, _ANSWER_WITHIN_SECONDS)
-    return {"kind": "bigquery#jobCancelResponse", "job": get_job(project_id, job_id, context)}
+    return {"kind": "bigquery#jobCancelResponse", "job": await get_job(project_id, job_id, context)}
 
 
 def install() -> None:
@@ -231,7 +234,8 @@ def install() -> None:
             costs = runner.current().statistics()
             result["statistics"] |= {**costs, "query": {**result["statistics"]["query"], **costs["query"]}}
             return result
-        query = {**configuration["query"], **(result.configuration.get("query") or {})}
+        asked = configuration["query"]
+        query = {**asked, **(result.configuration.get("query") or {}), "query": asked.get("query", "")}
         return runner.ended(result).model_copy(update={"configuration": {**configuration, "query": query}})
 
     async def preview_with_estimate(
@@ -246,6 +250,7 @@ def install() -> None:
     async def execute_in_transaction(
         project_id: str, job_id: str, sql: str, parameters: Any, context: Any, **options: Any
     ) -> JobMeta:
+        sql = without_remark(sql)
         began = stock.classify_statement_type(sql) != "SCRIPT" and runner.begin_transaction(context)
         try:
             return await execute(project_id, job_id, sql, parameters, context, **options)
@@ -254,6 +259,22 @@ def install() -> None:
                 runner.roll_back(context)
             raise
 
+    written: set[tuple[str, str]] = set()
+
+    def write_job(self: DuckDBCatalogRepository, job: JobMeta) -> None:
+        # Most jobs are written once, when they end. To look for a row to replace takes DuckDB three times as long.
+        key = (job.project_id, job.job_id)
+        insert = "INSERT OR REPLACE" if key in written else "INSERT"
+        written.add(key)
+        times = (job.creation_time, job.start_time, job.end_time)
+        values = [*key, job.job_type, job.state, job.model_dump_json(by_alias=True), *times, job.etag]
+        self._engine.execute(
+            f'{insert} INTO "{CATALOG_SCHEMA}".jobs (project_id, job_id, job_type, state, metadata_json, '
+            "creation_time, start_time, end_time, etag) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+
+    DuckDBCatalogRepository._write_job = write_job
     stock._handle_query_job = handle_query_keeping_configuration
     stock._dry_run_response = preview_with_estimate
     stock.execute_query_job = execute_in_transaction

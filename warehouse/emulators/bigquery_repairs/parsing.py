@@ -20,7 +20,7 @@ import sqlglot
 _parse_one = sqlglot.parse_one
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _remembered(sql: str, read: str | None, into: type[sqlglot.Expr] | None = None) -> sqlglot.Expr:
     return _parse_one(sql, read=read, into=into)
 

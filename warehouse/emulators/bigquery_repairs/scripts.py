@@ -28,12 +28,12 @@ from bqemulator.scripting.ast import ExecuteImmediateStmt, SqlStmt, Statement
 from bqemulator.scripting.exceptions import ReturnSignal, ScriptRaise
 from bqemulator.scripting.frames import FrameStack
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
-from bqemulator.scripting.parser import parse_script
 from bqemulator.sql.parameters import _extract_value
 from sqlglot import exp
 
 from .error_messages import locate
 from .job_runner import runner
+from .repeats import parse_script
 
 _ERROR_MESSAGE = re.compile(r"@@error\.message", re.IGNORECASE)
 _LASTING_DDL = re.compile(
