@@ -4,9 +4,18 @@ import { backlogYear } from './backlog-year.mjs';
 import { identity } from './identity.mjs';
 import { overhead } from './overhead.mjs';
 import { processEvent } from './process-event.mjs';
+import { recovery } from './recovery.mjs';
 import { talbots } from './talbots.mjs';
 
-const BENCHMARKS = { backlog, 'backlog-year': backlogYear, overhead, identity, 'process-event': processEvent, talbots };
+const BENCHMARKS = {
+  backlog,
+  'backlog-year': backlogYear,
+  overhead,
+  identity,
+  'process-event': processEvent,
+  recovery,
+  talbots,
+};
 
 const [name, ...flags] = process.argv.slice(2);
 const unknown = flags.filter((flag) => flag !== '--json');

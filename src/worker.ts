@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Client, isGrpcServiceError } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { type Logger, pino } from 'pino';
+import { AttemptNotes } from './activities/attempt-notes.js';
 import { createActivities } from './activities/index.js';
 import { createAdvisers } from './advisers/create-advisers.js';
 import { connectClient, temporalConnectConfig } from './client/connection.js';
@@ -54,6 +55,8 @@ export async function runWorker(config: Config): Promise<void> {
 
   const runner = createRunner({ stateDir: config.stateDir, logger });
   await runner.sweep();
+  const attemptNotes = new AttemptNotes(config.stateDir, logger);
+  await attemptNotes.giveBackLost(client.activity);
   prepareDagsterHome(config.stateDir);
   const clients = bigQueryClients(config);
   const python = path.join(config.venv, 'bin', 'python');
@@ -85,6 +88,7 @@ export async function runWorker(config: Config): Promise<void> {
         if (projectId !== undefined) await cancelLabelledJobs(clients(projectId), labels);
       },
     }),
+    interceptors: { activity: [attemptNotes.interceptor] },
     maxConcurrentActivityTaskExecutions: config.maxSteps,
     // A worker that was killed keeps its sticky tasks for as long as this: a restart should not wait for it.
     stickyQueueScheduleToStartTimeout: '1 second',
@@ -97,6 +101,7 @@ export async function runWorker(config: Config): Promise<void> {
     await worker.run();
   } finally {
     rmSync(readyFile, { force: true });
+    attemptNotes.close();
     await runner.close();
     await connection.close();
   }

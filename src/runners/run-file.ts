@@ -40,12 +40,8 @@ export class RunFiles {
     mkdirSync(this.directory, { recursive: true });
   }
 
-  /** Writes or replaces the note as a whole: a crash leaves the old one or the new one. */
   write(record: RunRecord): void {
-    const file = this.fileOf(record.key);
-    const fresh = `${file}.${process.pid}`;
-    writeFileSync(fresh, JSON.stringify(record));
-    renameSync(fresh, file);
+    writeNote(this.fileOf(record.key), record);
   }
 
   /** Null when there is none. */
@@ -63,19 +59,31 @@ export class RunFiles {
   }
 
   private readFile(file: string): RunRecord | null {
-    let text: string;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-      throw error;
-    }
-    // Torn only if the machine itself went down while it was written, and then nothing runs any more.
-    return text === '' ? null : runRecordSchema.parse(JSON.parse(text));
+    return runRecordSchema.nullable().parse(readNote(file));
   }
 
   private fileOf(key: string): string {
     const readable = key.replace(/[^\w.~-]/g, '_').slice(0, 150);
     return path.join(this.directory, `${readable}-${shortHash(key)}.json`);
   }
+}
+
+/** Writes or replaces a note as a whole: a crash leaves the old one or the new one. */
+export function writeNote(file: string, note: object): void {
+  const fresh = `${file}.${process.pid}`;
+  writeFileSync(fresh, JSON.stringify(note));
+  renameSync(fresh, file);
+}
+
+/** Null when there is none. */
+export function readNote(file: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  // Torn only if the machine itself went down while it was written, and then nothing runs any more.
+  return text === '' ? null : JSON.parse(text);
 }

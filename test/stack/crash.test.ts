@@ -133,6 +133,13 @@ async function activitiesOf(workflowId: string): Promise<ActivityRecord[]> {
   return [...found.values()];
 }
 
+/** What ended the attempt before the last of each activity that was started; null for one that was started once. */
+async function lastFailuresOf(workflowId: string): Promise<(string | null)[]> {
+  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+  const started = (events ?? []).flatMap(({ activityTaskStartedEventAttributes: event }) => event ?? []);
+  return started.map(({ lastFailure }) => lastFailure?.applicationFailureInfo?.type ?? lastFailure?.message ?? null);
+}
+
 const again = expect.any(Number);
 
 describe('a backfill of two days that need fixes, crash after crash', () => {
@@ -365,6 +372,8 @@ describe('a pipeline of two commands', () => {
       await Promise.all([backfillEnds(), other.result()]);
       expect((await activitiesOf(ONE)).map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
       expect((await activitiesOf(OTHER)).map(({ attempt }) => attempt)).toEqual([2, 1, 1]);
+      // Given back by the worker that came after, rather than noticed by the server.
+      expect(await lastFailuresOf(OTHER)).toEqual(['WorkerLost', null, null]);
       expect(trace().sort()).toEqual([
         'first-2025-07-16',
         ...['first-2025-07-17', 'first-2025-07-17'],

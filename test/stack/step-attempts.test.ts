@@ -157,6 +157,46 @@ test('a killed worker is no transient failure of the step: the count goes on whe
   expect(attempts().map(({ heard }) => heard.transientFailures ?? 0)).toEqual([0, 1, 1, 2]);
 });
 
+test('a worker that starts gives back what a killed one had under way, and what that said last stays', async () => {
+  const first = startWorker();
+  const handle = await startStep(['script', 'hang', 'hang']);
+  const pid = await until('the hanging process', runningPid);
+  const said = async () => {
+    const [activity] = (await handle.describe()).raw.pendingActivities ?? [];
+    const data = activity?.heartbeatDetails?.payloads?.[0]?.data;
+    return data && JSON.parse(Buffer.from(data).toString()).pid === pid;
+  };
+  await until('a heartbeat with its pid', said);
+  first.kill('SIGKILL');
+  await until('its death', () => !isRunning(pid));
+  startWorker();
+  await until('the next attempt', () => attempts().length === 2);
+  expect(attempts()[1]!.heard).toEqual({ pid });
+  const [activity] = (await handle.describe()).raw.pendingActivities!;
+  expect(activity!.lastFailure).toMatchObject({ applicationFailureInfo: { type: 'WorkerLost' } });
+  await handle.cancel();
+  expect(await failureOf(handle)).toBeInstanceOf(CancelledFailure);
+});
+
+test('a worker that starts leaves what a living one has under way alone', async () => {
+  startWorker();
+  const handle = await startStep(['script', 'hang', 'hang']);
+  const pid = await until('the hanging process', runningPid);
+  startWorker();
+  await until('the other worker polls', async () => {
+    const { pollers } = await temporal.client.workflowService.describeTaskQueue({
+      namespace: 'default',
+      taskQueue: { name: taskQueue },
+      taskQueueType: 2, // TASK_QUEUE_TYPE_ACTIVITY
+    });
+    return new Set(pollers?.map(({ identity }) => identity)).size === 2;
+  });
+  expect(runningPid()).toBe(pid);
+  expect((await handle.describe()).raw.pendingActivities).toMatchObject([{ attempt: 1, lastFailure: null }]);
+  await handle.cancel();
+  expect(await failureOf(handle)).toBeInstanceOf(CancelledFailure);
+});
+
 test('any other failure is final, and a fault of dayfill says so', async () => {
   startWorker();
   const failure = await failureOf(await startStep(['script', 'crash', 'ok']));
