@@ -57,6 +57,8 @@ def look_ahead(guard: Guard, task: GraphRunnableTask, selected: Iterable[str]) -
             if materialized in REPLACING and is_table(adapter, node):
                 guard.refuse(full_name(node), f"the materialisation {materialized} of {node.name}")
         if guard.protected.any and adapter.type() == "bigquery":
+            # As dbt does before it begins: otherwise each macro that asks for a table asks the warehouse.
+            task.populate_adapter_cache(adapter)
             judge = Judge(guard, adapter.connections.get_thread_connection().handle)
             look_at_statements(guard, judge, statements(task, nodes))
     # What was looked up, or taken for dropped, meanwhile.

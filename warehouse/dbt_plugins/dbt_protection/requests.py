@@ -85,7 +85,7 @@ class Judge:
         try:
             found = replacements(text)
         except (Refusal, RecursionError) as error:
-            found = [Replacement(f"a statement that cannot be read ({str(error).rstrip('.') or 'it nests too deep'})")]
+            found = (Replacement(f"a statement that cannot be read ({str(error).rstrip('.') or 'it nests too deep'})"),)
         for each in found:
             if each.is_call:
                 if depth >= DEEPEST:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from sql_guard.refusal import Refusal
@@ -14,6 +15,7 @@ from sqlglot.optimizer.simplify import simplify
 from sqlglot.tokens import Token, TokenType
 
 MAY_REPLACE = re.compile(r"\b(create|drop|truncate|alter|load|delete|merge|execute|call)\b", re.IGNORECASE)
+REMARK = re.compile(r"\A\s*/\*(?:[^*]|\*(?!/))*\*/")
 TABLE_KINDS = {"EXTERNAL", "SNAPSHOT", "MATERIALIZED"}
 QUOTED = {TokenType.STRING, TokenType.IDENTIFIER}
 OF_A_NAME = re.compile(r"[\w$*.-]+")
@@ -38,16 +40,22 @@ class Replacement:
     """Whether the name is of a procedure, whose text says more."""
 
 
-def replacements(sql: str, depth: int = 0) -> list[Replacement]:
+def replacements(sql: str, depth: int = 0) -> tuple[Replacement, ...]:
     """@raises Refusal for a text that cannot be read in one way only."""
+    # Only the remark in front of a statement differs from build to build.
+    return _replacements(REMARK.sub("", sql, count=1), depth)
+
+
+@lru_cache(maxsize=1024)
+def _replacements(sql: str, depth: int) -> tuple[Replacement, ...]:
     if not MAY_REPLACE.search(sql):
-        return []
+        return ()
     try:
         tokens = Words(dialect=DIALECT).tokenize(sql)
     except SqlglotError as error:
         raise Refusal(str(error)) from error
     refuse_two_readings(sql, tokens, *regions(sql))
-    return list(Scan(sql, tokens, depth).found())
+    return tuple(Scan(sql, tokens, depth).found())
 
 
 class Scan:

@@ -32,6 +32,7 @@ class DbtBuilds:
         except ImportError as error:
             raise Unsupported(f"dbt cannot be imported by {sys.executable}: {error}") from error
         reuse_parsed_jinja()
+        log_without_looking()
         self._runner = dbtRunner
         self._packages = installed_packages()
         # By what it was parsed from: values of the environment that its files read, and the manifest as bytes, because a
@@ -94,6 +95,18 @@ def reuse_parsed_jinja() -> None:
     except ImportError:
         return
     enable_test_caching()
+
+
+def log_without_looking() -> None:
+    """Let dbt write its log without asking the disk for each line whether it is a file that has grown too long: half of dbt's own
+    time in a build. A folder of an attempt has one log, which ends with it."""
+    from dbt_common.events import logger
+
+    class OneFile(logger.RotatingFileHandler):
+        def shouldRollover(self, record: Any) -> bool:  # noqa: N802
+            return False
+
+    logger.RotatingFileHandler = OneFile
 
 
 def _require_plain_dbt() -> None:
