@@ -2,10 +2,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import type { StepHeartbeat } from '../contracts/step.js';
+import type { StepWith } from '../pipeline/step-kinds.js';
 import type { RunResult } from '../runners/runner.js';
 import { keepOnly, makeAttemptDir } from './attempt-dir.js';
+import { dagsterFailure, dagsterOutput } from './classify/dagster-result.js';
 import { kindOfText } from './classify/error-text.js';
 import { FAILING_TESTS, keepEvidence } from './classify/failing-tests.js';
+import { runOnDeployment } from './dagster-deployment-run.js';
 import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
 import { runStepProcess } from './step-process.js';
 
@@ -30,15 +33,28 @@ const eventSchema = z.discriminatedUnion('event', [
 type DagsterEvent = z.infer<typeof eventSchema>;
 type Ending = Exclude<DagsterEvent, { event: 'run' | 'progress' }>;
 
+/** `with` of a job that dayfill runs itself, or that a deployment runs. */
+export type DagsterJob<M extends 'process' | 'graphql'> = Extract<StepWith<'dagster/job'>, { mode?: M | undefined }>;
+
 /** Runs a Dagster job for the partition. What happened is read from Dagster's event log, by what runs the job. */
-export const dagsterJob = stepActivity('dagster/job', async (context): Promise<StepOutput> => {
+export const dagsterJob = stepActivity('dagster/job', (context): Promise<StepOutput> => {
+  const { with: given, request } = context;
+  const tags = { ...given.tags, 'dagster/partition': request.partition.key, 'dayfill/key': request.key };
+  return given.mode === 'graphql' ? runOnDeployment(context, given, tags) : runInProcess(context, given, tags);
+});
+
+async function runInProcess(
+  context: StepContext<'dagster/job'>,
+  job: DagsterJob<'process'>,
+  tags: Record<string, string>,
+): Promise<StepOutput> {
   const directory = await makeAttemptDir(context);
   let ending: Ending | null = null;
   let lastError = '';
   try {
     const ended = await runStepProcess(context, {
-      ...runnerRequest(context),
-      cwd: context.with.cwd === undefined ? path.resolve(context.pipelineDir, context.with.project) : context.cwd,
+      ...runnerRequest(context, job, tags),
+      cwd: job.cwd === undefined ? path.resolve(context.pipelineDir, job.project) : context.cwd,
       env: { DBT_TARGET_PATH: directory, DBT_LOG_PATH: directory },
       onStdoutLine: (line) => {
         const event = eventOf(line);
@@ -61,7 +77,7 @@ export const dagsterJob = stepActivity('dagster/job', async (context): Promise<S
   } finally {
     await keepOnly(directory, [FAILING_TESTS]);
   }
-});
+}
 
 /** Null for a line that is none of the script's. */
 function eventOf(line: string): DagsterEvent | null {
@@ -76,9 +92,11 @@ function progressOf({ done, total, current }: Extract<DagsterEvent, { event: 'pr
   return { done, total, ...(current !== null && { current }) };
 }
 
-function runnerRequest({ request, venv, pipelineDir, with: given }: StepContext<'dagster/job'>) {
-  const { module, job, runner } = given;
-  const tags = { ...given.tags, 'dagster/partition': request.partition.key, 'dayfill/key': request.key };
+function runnerRequest(
+  { venv, pipelineDir }: StepContext<'dagster/job'>,
+  { project, cwd = '', module, job, runner }: DagsterJob<'process'>,
+  tags: Record<string, string>,
+) {
   const python = path.join(venv, 'bin', 'python');
   return {
     argv: [python, SCRIPT, 'dagster-job', '--module', module, '--job', job, '--tags', JSON.stringify(tags)],
@@ -86,7 +104,7 @@ function runnerRequest({ request, venv, pipelineDir, with: given }: StepContext<
       warm: {
         python,
         kind: 'dagster' as const,
-        of: [path.resolve(pipelineDir, given.project), given.cwd ?? '', module],
+        of: [path.resolve(pipelineDir, project), cwd, module],
         ask: { module, job, tags },
       },
     }),
@@ -95,22 +113,14 @@ function runnerRequest({ request, venv, pipelineDir, with: given }: StepContext<
 
 function outputOf(ending: Ending | null, { exitCode, killedBy }: RunResult, lastError: string): StepOutput {
   if (ending?.event === 'result') {
-    if (!ending.success) throw failureOf(ending.failures, exitCode);
-    const { dbt_pass: passed = 0, dbt_warn: warned = 0 } = ending.counts;
-    return { jobIds: [ending.runId], counts: ending.counts, tests: { run: passed + warned, warned } };
+    if (!ending.success) throw dagsterFailure(ending.failures, exitCode);
+    return dagsterOutput(ending.runId, ending.counts);
   }
   if (ending?.event === 'error') throw nothingRan(ending, exitCode);
   const how = killedBy === null ? `with exit code ${exitCode}` : `by ${killedBy}`;
   throw new StepError('step_error', `The Dagster run ended ${how} before it had a result. ${lastError}`.trim(), {
     exitCode,
   });
-}
-
-/** Failing tests are told before all else, because remedies are found by them. */
-function failureOf(failures: { step: string | null; message: string }[], exitCode: number | null): StepError {
-  const message = failures.map(({ step, message }) => (step === null ? message : `${step}: ${message}`)).join('\n');
-  const tests = [...new Set([...message.matchAll(/Failure in test ([\w.-]*\w)/g)].map(([, name]) => name!))].sort();
-  return new StepError(tests.length > 0 ? 'test_failure' : kindOfText(message), message, { tests, exitCode });
 }
 
 function nothingRan({ kind, message }: { kind: string; message: string }, exitCode: number | null): StepError {

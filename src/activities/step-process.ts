@@ -47,7 +47,8 @@ export async function runStepProcess<K extends ActivityKind>(
   }
 }
 
-async function cancelJobs<K extends ActivityKind>({ deps, request, labels }: StepContext<K>): Promise<void> {
+/** @throws StepError of kind `transient` when the warehouse does not do it. */
+export async function cancelJobs<K extends ActivityKind>({ deps, request, labels }: StepContext<K>): Promise<void> {
   try {
     await deps.cancelLabelledJobs(request.project ?? undefined, labels);
   } catch (error) {
@@ -59,7 +60,7 @@ async function cancelJobs<K extends ActivityKind>({ deps, request, labels }: Ste
 }
 
 /** Only then are the jobs with the step's labels this attempt's: one that Temporal gave up on may have a successor. */
-function isOurs(reason: unknown): boolean {
+export function isOurs(reason: unknown): boolean {
   return reason instanceof StepError || (reason as Error).message === 'CANCELLED';
 }
 

@@ -5,6 +5,8 @@ import type { Client } from '@temporalio/client';
 import { type Config, ledgerPlace } from '../config.js';
 import { SEARCH_ATTRIBUTE_NAMES } from '../contracts/search-attributes.js';
 import { listPipelines, loadPipeline } from '../pipeline/load.js';
+import { renderDeployments } from '../pipeline/render.js';
+import { DagsterDeployment } from '../runners/dagster-deployment.js';
 import { bigQueryClients } from '../warehouse/bigquery.js';
 import { clearTemporalError, connectClient, temporalConnectConfig } from './connection.js';
 import { openClearLedger } from './open.js';
@@ -146,9 +148,14 @@ async function pipelineChecks({ pipelinesDir, venv }: Config): Promise<Check[]> 
   } catch (error) {
     return [{ name: 'pipelines', ok: false, message: (error as Error).message }];
   }
-  const look = (name: string) => () => {
-    const { steps } = loadPipeline(pipelinesDir, name, { defaultVenv: venv });
-    return steps.length === 1 ? '1 step' : `${steps.length} steps`;
+  const look = (name: string) => async () => {
+    const definition = loadPipeline(pipelinesDir, name, { defaultVenv: venv });
+    const { length } = definition.steps;
+    const deployments = renderDeployments(definition).map(async ({ url, headers }) => {
+      const version = await new DagsterDeployment(url, headers).version();
+      return `Dagster ${version} at ${url}`;
+    });
+    return [length === 1 ? '1 step' : `${length} steps`, ...(await Promise.all(deployments))].join(', ');
   };
   return Promise.all(names.map((name) => check(`pipeline ${name}`, look(name))));
 }

@@ -24,6 +24,8 @@ export function sentenceFor(issue: z.core.$ZodRawIssue): string | undefined {
         : unknownName('value', issue.input, issue.values.map(String));
     case 'invalid_union': {
       if (issue.discriminator === undefined) return issue.input === undefined ? 'is missing; ' : '';
+      if (issue.discriminator === 'mode')
+        return unknownName('mode', (issue.input as { mode: unknown }).mode, ['process', 'graphql']);
       const uses = (issue.input as { uses?: unknown } | null)?.uses;
       return uses === undefined
         ? `is missing; expected ${oneOf(STEP_KINDS)}`

@@ -86,22 +86,35 @@ export function renderFreshness(
  * that steps name.
  */
 export function renderProjects(definition: PipelineDefinition): string[] {
-  const values = templateValues(
-    definition,
-    { pipeline: definition.name, partition: firstPartition(definition) },
-    undefined,
+  const values = valuesOfFirst(definition);
+  const named = worksOf(definition).flatMap(({ uses, with: { project } }) =>
+    uses === 'bigquery/query' && typeof project === 'string' ? [project] : [],
   );
-  const works = definition.steps.flatMap((step) => [
+  const projects = substitute([values.vars.project_id ?? [], named].flat(), values) as Json[];
+  return [...new Set(projects.filter((project) => typeof project === 'string'))];
+}
+
+/** The Dagster deployments that a pipeline's steps have their jobs run by, each once. */
+export function renderDeployments(definition: PipelineDefinition): { url: string; headers: Record<string, string> }[] {
+  const named = worksOf(definition).flatMap(({ uses, with: { mode, url = '', headers = {} } }) =>
+    uses === 'dagster/job' && mode === 'graphql' ? [{ url, headers }] : [],
+  );
+  const deployments = substitute(named, valuesOfFirst(definition)) as ReturnType<typeof renderDeployments>;
+  return [...new Map(deployments.map((deployment) => [deployment.url, deployment])).values()];
+}
+
+function worksOf({ steps }: PipelineDefinition): Work[] {
+  return steps.flatMap((step) => [
     step,
     ...step.afterFix,
     ...step.cleanup,
     ...step.remedies.flatMap((remedy) => remedy.run),
   ]);
-  const named = works.flatMap(({ uses, with: { project } }) =>
-    uses === 'bigquery/query' && typeof project === 'string' ? [project] : [],
-  );
-  const projects = substitute([values.vars.project_id ?? [], named].flat(), values) as Json[];
-  return [...new Set(projects.filter((project) => typeof project === 'string'))];
+}
+
+/** For what is the same in every partition. */
+function valuesOfFirst(definition: PipelineDefinition): TemplateValues {
+  return templateValues(definition, { pipeline: definition.name, partition: firstPartition(definition) }, undefined);
 }
 
 /**

@@ -35,6 +35,9 @@ const anywhere = {
 /** Whether a process that stays does it where the environment supports that, or a program of its own. */
 const runner = z.enum(['cli', 'warm']).optional();
 
+/** This machine: what goes there passes no network. */
+const LOOPBACK = /^http:\/\/(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/]|$)/;
+
 /** A switch, which may come from a var. */
 const flag = z.union([z.boolean(), z.string().regex(/^(?:true|false|\$\{[^}]+\})$/, 'expected true or false')]);
 
@@ -78,17 +81,72 @@ const decimalNumber = z
   .transform(String)
   .pipe(z.string().regex(/^\d+(?:\.\d+)?$/, 'expected a number from 0 on, such as 0.01'));
 
-/** `with` of each step kind, before and after substitution alike. */
-export const stepKinds = {
-  'dagster/job': z.strictObject({
+/** A key of another way to do the step: refused with the reason, rather than as unknown. */
+const refused = (reason: string) => z.never(reason).optional();
+const onlyGraphql = refused('is for mode: graphql only');
+const notInGraphql = refused('has no place with mode: graphql: the deployment runs the job with what it has itself');
+
+const dagsterRun = { job: word, tags: z.record(word, z.string()).optional() };
+
+/** A job that dayfill runs in a process of its own, or that a Dagster deployment runs. */
+const dagsterJob = z.discriminatedUnion('mode', [
+  z.strictObject({
+    mode: z.literal('process').optional(),
     project: word,
     module: word,
-    job: word,
-    tags: z.record(word, z.string()).optional(),
+    ...dagsterRun,
     runner,
     ...protection,
     ...anywhere,
+    url: onlyGraphql,
+    headers: onlyGraphql,
+    location: onlyGraphql,
+    repository: onlyGraphql,
   }),
+  z
+    .strictObject({
+      mode: z.literal('graphql'),
+      url: word
+        .regex(
+          /^(?:https?:\/\/|\$\{)[^@?#\s]+$/,
+          'expected the address of a dagster-webserver, such as https://dagster.example.com, without user name and query',
+        )
+        .describe('Address of the dagster-webserver of the deployment.'),
+      headers: z
+        .record(
+          z.string().regex(/^[A-Za-z0-9-]+$/, 'expected the name of a header'),
+          z
+            .string()
+            .regex(
+              /^[A-Z_][A-Z0-9_]*(?:TOKEN|KEY|SECRET|PASSWORD|CREDENTIALS)$/,
+              'expected the name of an environment variable that ends in TOKEN, KEY, SECRET, PASSWORD or CREDENTIALS, never the secret itself',
+            ),
+        )
+        .optional()
+        .describe(
+          'Headers of each request, such as Dagster-Cloud-Api-Token, by the environment variable with the value.',
+        ),
+      location: word.optional().describe('Code location of the job, where several have one of that name.'),
+      repository: word.optional().describe('Repository of the job, where several have one of that name.'),
+      ...dagsterRun,
+      project: notInGraphql,
+      module: notInGraphql,
+      runner: notInGraphql,
+      protected: notInGraphql,
+      protected_targets: notInGraphql,
+      cwd: notInGraphql,
+      venv: notInGraphql,
+      env: notInGraphql,
+    })
+    .refine(({ url, headers }) => headers === undefined || !/^http:/.test(url) || LOOPBACK.test(url), {
+      path: ['headers'],
+      message: 'would go unencrypted to an address that begins with http://; expected https://',
+    }),
+]);
+
+/** `with` of each step kind, before and after substitution alike. */
+export const stepKinds = {
+  'dagster/job': dagsterJob,
   'dbt/build': z.strictObject({
     project: word,
     target: word.optional(),
@@ -184,7 +242,7 @@ export type StepWith<K extends ActivityKind> = z.output<(typeof stepKinds)[K]>;
  * never carries a command, and so that what they point at can be checked before anything runs.
  */
 export const FIXED_WITH: Record<StepKind, readonly string[]> = {
-  'dagster/job': ['project', 'module', 'protected', 'protected_targets', 'cwd', 'venv'],
+  'dagster/job': ['project', 'module', 'protected', 'protected_targets', 'cwd', 'venv', 'url', 'headers'],
   'dbt/build': ['project', 'profiles_dir', 'protected', 'protected_targets', 'cwd', 'venv'],
   'bigquery/query': ['file', 'cwd', 'venv'],
   'storage/upload': ['cwd', 'venv'],

@@ -33,7 +33,8 @@ export function checkWorld(
       message === null ? [] : [{ path: [...place, 'with', name], message }];
 
     const problems: DocumentProblem[] = [];
-    for (const name of ['cwd', 'profiles_dir', ...(PYTHON_KINDS.includes(work.uses) ? ['project'] : [])]) {
+    const needsPython = PYTHON_KINDS.includes(work.uses) && given.mode !== 'graphql';
+    for (const name of ['cwd', 'profiles_dir', ...(needsPython ? ['project'] : [])]) {
       const folder = resolved(name);
       if (folder !== undefined) problems.push(...problem(name, folderProblem(folder)));
     }
@@ -43,7 +44,7 @@ export function checkWorld(
     }
     const venv = resolved('venv');
     if (venv !== undefined) problems.push(...problem('venv', venvProblem(venv)));
-    else if (PYTHON_KINDS.includes(work.uses) && venvProblem(defaultVenv) !== null) {
+    else if (needsPython && venvProblem(defaultVenv) !== null) {
       const message = `needs the default virtual environment: ${venvProblem(defaultVenv)}; make it, or name one as venv`;
       problems.push({ path: [...place, 'uses'], message });
     }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { PipelineError } from '../../../src/pipeline/errors.js';
 import { listPipelines, loadPipeline } from '../../../src/pipeline/load.js';
+import { renderDeployments } from '../../../src/pipeline/render.js';
 import { shown } from '../../../src/pipeline/world.js';
 import { changed, EXAMPLE, SMALL, World } from './world.js';
 
@@ -564,6 +565,103 @@ describe('a mistake in a file is named with its place', () => {
   ])('refuses the whole file %j', (text, expected) => {
     const [problem] = world.problems('small', text);
     expect(`${problem!.line}:${problem!.column}: ${problem!.message}`).toBe(expected);
+  });
+});
+
+const DEPLOYED = changed(
+  changed(SMALL, 'uses: command', 'uses: dagster/job'),
+  '{ run: [echo, hello] }',
+  `
+      mode: graphql
+      url: https://dagster.example.com/prod
+      headers: { Dagster-Cloud-Api-Token: DAGSTER_CLOUD_API_TOKEN }
+      job: crm_ingest`,
+);
+describe('a job of a Dagster deployment', () => {
+  it('needs neither a project nor a virtual environment', () => {
+    world.load('small', DEPLOYED);
+    const definition = loadPipeline(world.pipelines, 'small', { defaultVenv: '/nowhere' });
+    expect(definition.steps[0]!.with).toEqual({
+      mode: 'graphql',
+      url: 'https://dagster.example.com/prod',
+      headers: { 'Dagster-Cloud-Api-Token': 'DAGSTER_CLOUD_API_TOKEN' },
+      job: 'crm_ingest',
+    });
+    expect(renderDeployments(definition)).toEqual([
+      { url: 'https://dagster.example.com/prod', headers: { 'Dagster-Cloud-Api-Token': 'DAGSTER_CLOUD_API_TOKEN' } },
+    ]);
+  });
+
+  it.each([
+    'runner: cli',
+    'venv: ../../venv',
+    'cwd: ..',
+    'env: [HOME]',
+    'project: ../../warehouse/crm',
+    'module: crm',
+    'protected: [shop.orders]',
+    'protected_targets: []',
+  ])('refuses %s', (more) => {
+    const message = 'has no place with mode: graphql: the deployment runs the job with what it has itself';
+    expect(world.problems('small', `${DEPLOYED}      ${more}\n`)).toMatchObject([
+      { line: 11, path: `steps.0.with.${more.split(':')[0]}`, message },
+    ]);
+  });
+
+  it.each([
+    [
+      'another mode',
+      'mode: graphql',
+      'mode: grpc',
+      7,
+      'mode',
+      /^unknown mode "grpc"; expected one of process, graphql$/,
+    ],
+    ['no address', '      url: https://dagster.example.com/prod\n', '', 7, 'url', /^is missing; expected text$/],
+    ['a user in the address', 'https://', 'https://me:secret@', 8, 'url', /without user name/],
+    ['an address of another kind', 'https://', 'grpc://', 8, 'url', /expected the address of a dagster-webserver/],
+    [
+      'an address that a start chooses',
+      'dagster.example.com',
+      '${vars.host}',
+      8,
+      'url',
+      /cannot say what is run or where/,
+    ],
+    [
+      'a secret in the file',
+      'DAGSTER_CLOUD_API_TOKEN',
+      'user:abc123',
+      9,
+      'headers.Dagster-Cloud-Api-Token',
+      /never the secret itself$/,
+    ],
+    [
+      'a variable that no log would mask',
+      'DAGSTER_CLOUD_API_TOKEN',
+      'DAGSTER_AUTH',
+      9,
+      'headers.Dagster-Cloud-Api-Token',
+      /ends in TOKEN/,
+    ],
+    ['a secret that anyone could read on its way', 'https://', 'http://', 9, 'headers', /unencrypted.*expected https/],
+  ])('refuses %s', (_, from, to, line, key, message) => {
+    const text = `${changed(DEPLOYED, from, to)}vars: { host: { default: a.example.com, overridable: true } }\n`;
+    const [problem, ...others] = world.problems('small', text);
+    expect(others).toEqual([]);
+    expect(problem).toMatchObject({ line, path: `steps.0.with.${key}`, message: expect.stringMatching(message) });
+  });
+
+  it('may send a secret to this machine unencrypted', () => {
+    const text = changed(DEPLOYED, 'https://dagster.example.com', 'http://localhost:3000');
+    expect(() => world.load('small', text)).not.toThrow();
+  });
+
+  it('is what url and headers are for', () => {
+    const text = changed(EXAMPLE, 'job: talbots_crm_ingest', 'job: talbots_crm_ingest, url: "http://localhost:3000"');
+    expect(world.problems('talbots', text)).toMatchObject([
+      { line: 10, path: 'steps.0.with.url', message: 'is for mode: graphql only' },
+    ]);
   });
 });
 
