@@ -48,7 +48,7 @@ async function build(context: BuildContext, project: string, target: string): Pr
       warm: {
         python: path.join(context.venv, 'bin', 'python'),
         kind: 'dbt',
-        of: [project, context.with.profiles_dir ?? '', context.with.target ?? ''],
+        of: [], // dbt keeps nothing of one project in the way of another
         ask: { options, output, selection },
       },
     }),

@@ -7,7 +7,7 @@ export interface WarmRequest {
   /** The Python of the step's environment. */
   python: string;
   kind: 'dbt' | 'dagster';
-  /** What such a process is kept for, such as a project and a target; it shows in its command line. */
+  /** What such a process is kept for, such as a Dagster project, where it can be had for that only; it shows in its command line. */
   of: readonly string[];
   ask: Json;
 }

@@ -14,7 +14,7 @@ interface Idle {
 }
 
 /**
- * The processes that stay: one for each project and environment, and more only while several runs want the same one at once.
+ * The processes that stay: one for each environment, for Dagster each project, and more only while several runs want the same one at once.
  * Each is noted in a run file and in the reaper's care as long as it is there.
  */
 export class WarmProcesses {
