@@ -22,12 +22,11 @@ import type { StepDeps } from '../../src/activities/step-activity.js';
 import { loadConfig } from '../../src/config.js';
 import type { StepActivity } from '../../src/contracts/activities.js';
 import type { StepHeartbeat, StepRequest } from '../../src/contracts/step.js';
-import { createRunner } from '../../src/runners/create-runner.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { type BigQueryEmulator, startBigQuery } from './fixtures/bigquery-emulator.js';
 import { isRunning, until } from './fixtures/processes.js';
-import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 import { type RanStep, ranStep } from './fixtures/ran-step.js';
+import { stepDeps } from './fixtures/step-deps.js';
 
 const PROJECT = 'steps-test';
 const { venv } = loadConfig();
@@ -44,18 +43,14 @@ beforeAll(async () => {
   mkdirSync(path.join(pipelinesDir, 'probe', 'sub'), { recursive: true });
   emulator = await startBigQuery(venv, path.join(directory, 'bigquery'));
   const logger = pino({ level: 'silent' });
+  const config = {
+    ...loadConfig({ DAYFILL_STATE_DIR: stateDir, DAYFILL_PIPELINES: pipelinesDir, DAYFILL_VENV: venv }, directory),
+    bigqueryEndpoint: emulator.address,
+    storageEndpoint: 'http://127.0.0.1:1',
+  };
   deps = {
-    config: {
-      ...loadConfig({ DAYFILL_STATE_DIR: stateDir, DAYFILL_PIPELINES: pipelinesDir, DAYFILL_VENV: venv }, directory),
-      bigqueryEndpoint: emulator.address,
-      storageEndpoint: 'http://127.0.0.1:1',
-    },
-    runner: createRunner({ stateDir, logger }),
-    logger,
-    clients: bigQueryClients({ bigqueryEndpoint: emulator.address }),
-    warn: async () => {},
+    ...stepDeps(config, logger),
     cancelLabelledJobs: async (project, labels) => void cancelledJobs.push({ project, labels }),
-    protectedTables: NO_PROTECTED_TABLES,
   };
 });
 afterAll(async () => {

@@ -31,8 +31,8 @@ import { bigQueryClients } from '../../src/warehouse/bigquery.js';
 import { landConversions, lightPipelines } from '../support/light-crm.js';
 import { startTestStack, type TestStack } from '../support/stack.js';
 import { isRunning, processesWith, until } from './fixtures/processes.js';
-import { NO_PROTECTED_TABLES } from './fixtures/protected-tables.js';
 import { notedRuns, type RanStep, ranStep } from './fixtures/ran-step.js';
+import { stepDeps } from './fixtures/step-deps.js';
 
 const PROJECT = 'talbots-og-map-dev';
 const { venv } = loadConfig();
@@ -59,15 +59,7 @@ afterAll(async () => {
 /** Of a worker of its own, whose processes stay within these limits. */
 function depsWith(limits: Partial<WarmLimits>): StepDeps {
   const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push(JSON.parse(line).msg) });
-  return {
-    config: { ...stack.config(), pipelinesDir: pipelines },
-    runner: createRunner({ stateDir: stack.stateDir, logger, warm: limits }),
-    logger,
-    cancelLabelledJobs: async () => {},
-    protectedTables: NO_PROTECTED_TABLES,
-    clients: bigQueryClients(stack.config()),
-    warn: async () => {},
-  };
+  return stepDeps({ ...stack.config(), pipelinesDir: pipelines }, logger, limits);
 }
 
 function ran(
