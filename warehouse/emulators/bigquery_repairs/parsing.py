@@ -15,6 +15,7 @@ import bqemulator.jobs.executor as executor
 import bqemulator.jobs.routine_ddl as routine_ddl
 import bqemulator.scripting.interpreter as interpreter
 import bqemulator.sql.catalog_schema as catalog_schema
+import bqemulator.sql.inner_query as inner_query
 import sqlglot
 
 _parse_one = sqlglot.parse_one
@@ -47,6 +48,14 @@ def _is_dml(sql: str) -> bool:
     return tree is not None and executor._is_dml(tree)
 
 
+@lru_cache(maxsize=2048)
+def _tables_named(sql: str) -> tuple[tuple[str, str, str], ...]:
+    """Project (or nothing), dataset and name of each table in the text."""
+    tree = _classified(sql)
+    found = () if tree is None else tree.find_all(sqlglot.exp.Table)
+    return tuple({(table.catalog, table.db, table.name) for table in found})
+
+
 def install() -> None:
     """Replace sqlglot's `parse_one`, for those who only look by one that does not copy."""
     sqlglot.parse_one = _copied
@@ -64,5 +73,15 @@ def install() -> None:
         if _is_dml(sql):
             await capture(project_id, sql, context)
 
+    restrict = inner_query.rewrite_for_row_access
+
+    def restrict_if_need_be(sql: str, *, project_id: str, caller: Any, catalog: Any) -> str:
+        # Nothing to be put in place of a view's name, or around a table's: no tree to be changed.
+        tables = [catalog.get_table(project or project_id, *names) for project, *names in _tables_named(sql)]
+        if any(table and table.table_type == "VIEW" for table in tables) or catalog.list_all_row_access_policies():
+            return restrict(sql, project_id=project_id, caller=caller, catalog=catalog)
+        return sql
+
+    inner_query.rewrite_for_row_access = restrict_if_need_be
     executor._reject_dml_on_immutable, executor._capture_dml_snapshots = reject_dml, capture_dml
     interpreter._is_row_producing = lambda sql: isinstance(_classified(sql), sqlglot.exp.Query)
