@@ -42,10 +42,12 @@ async function isAllThere() {
 
 /** Python goes its own way; the SDK's download of Temporal and the build need the Node packages. */
 async function setUp() {
+  const whole = new Task('all');
   const node = ensure(nodePackages);
   const afterNode = (part) => node.then((ok) => (ok ? ensure(part) : false));
   const done = await Promise.all([node, ensure(python), afterNode(temporal), afterNode(dist)]);
   if (done.includes(false)) process.exitCode = 1;
+  else whole.say(`done in ${whole.seconds()}`);
 }
 
 /** Does a part unless it is done; false when it could not be, which has been said. */

@@ -11,11 +11,14 @@ const MOST_DAYS = 30;
 /** Starts the stack, makes a month of sample files, backfills the first days of it, and leaves the stack up. */
 async function demo(days: number): Promise<number> {
   const began = Date.now();
+  const secondsSince = (moment: number) => `${Math.round((Date.now() - moment) / 1000)} s`;
   const dayfill = (...argv: string[]) => main([process.execPath, 'dayfill', ...argv]);
   console.log('— the embedded stack');
   const up = await dayfill('stack', 'up');
   if (up !== 0) return up;
+  const stack = secondsSince(began);
 
+  const samplesBegan = Date.now();
   console.log(`— sample files for ${MOST_DAYS} days from ${FIRST_DAY}`);
   const config = loadConfig();
   await execa(path.join(config.venv, 'bin', 'python'), ['-m', 'sample_files'], {
@@ -26,12 +29,14 @@ async function demo(days: number): Promise<number> {
     },
     stdio: 'inherit',
   });
+  const samples = secondsSince(samplesBegan);
 
+  const backfillBegan = Date.now();
   const last = new Date(Date.parse(FIRST_DAY) + (days - 1) * 86_400_000).toISOString().slice(0, 10);
   console.log(`— backfill of talbots, ${FIRST_DAY} to ${last}`);
   const code = await dayfill('run', 'talbots', '--from', FIRST_DAY, '--to', last, '--reason', 'demo');
   console.log(`
-${Math.round((Date.now() - began) / 1000)} s. The stack is still up:
+${secondsSince(began)}: stack ${stack}, sample files ${samples}, backfill ${secondsSince(backfillBegan)}. The stack is still up:
   look around    ${config.temporalUi ?? 'the Temporal Web UI'}
   one fixed day  npx dayfill show talbots 2025-07-17
   stop it        npx dayfill stack down`);

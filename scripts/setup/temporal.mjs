@@ -1,5 +1,17 @@
 /** The Temporal binary, whose dev server the embedded stack runs. */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { shown, toolsDir } from './places.mjs';
@@ -10,9 +22,17 @@ export const name = 'Temporal';
 export const VERSION = 'v1.5.1';
 const DOWNLOAD_LIMIT_MS = 20_000;
 const binary = path.join(toolsDir, 'bin/temporal');
+/** Written last, with the version that is installed. */
+const stamp = path.join(toolsDir, 'bin/temporal.version');
+/** Kept for every checkout of this user: to build it takes minutes. */
+const cached = path.join(
+  process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'),
+  `dayfill/temporal-${VERSION}-${process.platform}-${process.arch}`,
+);
 
 export async function isReady() {
-  return existsSync(binary) || isUsable(await probe('temporal', ['--version']));
+  const isOurs = existsSync(binary) && existsSync(stamp) && readFileSync(stamp, 'utf8') === VERSION;
+  return isOurs || isUsable(await probe('temporal', ['--version']));
 }
 
 /** True from CLI 1.4; one built by `go install` calls itself 0.0.0-DEV and is told by its server, 1.28 with CLI 1.4. */
@@ -23,18 +43,40 @@ export function isUsable(printed) {
   return atLeast(major, minor, 1, 4) || atLeast(serverMajor, serverMinor, 1, 28);
 }
 
-/** Both ways put the binary in a folder of their own first: what is in bin/ is whole. */
 export async function install(task) {
+  if (isUsable(await probe(cached, ['--version']))) {
+    task.say(`taking ${VERSION} from ${cached}`);
+    put(cached, binary);
+  } else {
+    await make(task);
+  }
+  writeFileSync(stamp, VERSION);
+  task.say(`put into ${shown(binary)}`);
+}
+
+/** By download or build, into a folder of its own first. */
+async function make(task) {
   const folder = path.join(toolsDir, `temporal.${process.pid}`);
   mkdirSync(folder, { recursive: true });
   try {
     const made = (await download(task, folder)) ?? (await goInstall(task, folder));
-    mkdirSync(path.dirname(binary), { recursive: true });
-    renameSync(made, binary);
-    task.say(`put into ${shown(binary)}`);
+    put(made, binary);
+    try {
+      put(made, cached);
+    } catch (error) {
+      task.say(`it cannot be kept for other checkouts: ${error.message}`);
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What is there under its name is whole. */
+function put(made, place) {
+  const fresh = `${place}.${process.pid}`;
+  mkdirSync(path.dirname(place), { recursive: true });
+  copyFileSync(made, fresh, constants.COPYFILE_FICLONE);
+  renameSync(fresh, place);
 }
 
 async function download(task, folder) {

@@ -1,7 +1,18 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { execa } from 'execa';
 import { loadConfig } from '../../src/config.js';
 import { startTimeOf } from '../../src/runners/processes.js';
@@ -18,6 +29,17 @@ await run('sh', ['-c', 'echo $$ > "' + journal + '.pid"; sleep ' + seconds]);
 appendFileSync(journal, 'out\\n');
 unlock();
 `;
+
+/** Stand-ins for what setup runs. Each says in $JOURNAL that it ran; the Temporal on the PATH is too old to be used. */
+const TOOLS = {
+  temporal: 'echo "temporal version 1.3.0 (Server 1.27.1, UI 2.36.0)"',
+  npm: 'echo "npm $1" >> "$JOURNAL"; touch -d "+1 minute" node_modules/.package-lock.json',
+  go: `[ "$1" = install ] || exec echo "go version go1.24"
+    echo "go $1" >> "$JOURNAL"
+    printf '#!/bin/sh\necho "temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)"' > "$GOBIN/temporal"
+    chmod +x "$GOBIN/temporal"`,
+};
+const { VERSION } = await import(path.resolve('scripts/setup/temporal.mjs'));
 
 let checkout: string;
 let venv: string;
@@ -43,6 +65,7 @@ beforeEach(() => {
     writeFileSync(path.join(checkout, made), '');
     utimesSync(path.join(checkout, made), later, later);
   }
+  writeFileSync(path.join(checkout, '.dayfill/bin/temporal.version'), VERSION);
 });
 afterEach(() => rmSync(checkout, { recursive: true, force: true }));
 
@@ -73,6 +96,72 @@ test('says in one sentence which Python it needs', async () => {
   });
   expect(exitCode).toBe(1);
   expect(stderr).toContain('Python 3.11, 3.12 or 3.13 is needed and none is on the PATH');
+});
+
+describe('with stand-ins for what it runs', () => {
+  let env: Record<string, string>;
+
+  beforeEach(() => {
+    const tools = path.join(checkout, 'tools');
+    mkdirSync(tools);
+    for (const [name, script] of Object.entries(TOOLS)) {
+      writeFileSync(path.join(tools, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    }
+    env = {
+      DAYFILL_VENV: venv,
+      PATH: `${tools}${path.delimiter}${process.env.PATH}`,
+      XDG_CACHE_HOME: path.join(checkout, 'cache'),
+      JOURNAL: path.join(checkout, 'journal'),
+    };
+    writeFileSync(env.JOURNAL!, '');
+  });
+
+  /** What a setup that must succeed runs. */
+  async function ran(): Promise<string> {
+    writeFileSync(env.JOURNAL!, '');
+    const { exitCode, stderr } = await setup(env);
+    if (exitCode !== 0) throw new Error(stderr);
+    return readFileSync(env.JOURNAL!, 'utf8');
+  }
+
+  test('another package-lock.json has the Node packages installed, once, and nothing else', async () => {
+    expect(await ran()).toBe('');
+    const { mtimeMs } = statSync(path.join(checkout, 'node_modules/.package-lock.json'));
+    utimesSync(path.join(checkout, 'dist/config.js'), mtimeMs, mtimeMs);
+    utimesSync(path.join(checkout, 'package-lock.json'), mtimeMs / 1000 + 1, mtimeMs / 1000 + 1);
+    expect(await ran()).toBe('npm ci\n');
+    expect(await ran()).toBe('');
+  });
+
+  test('another version of Temporal is built, once, and another checkout takes it as it is', async () => {
+    const bin = path.join(checkout, '.dayfill/bin');
+    writeFileSync(path.join(bin, 'temporal.version'), 'v1.4.0');
+    expect(await ran()).toBe('go install\n');
+    expect(await ran()).toBe('');
+    const built = readFileSync(path.join(bin, 'temporal'), 'utf8');
+    rmSync(bin, { recursive: true });
+    expect(await ran()).toBe('');
+    expect(readFileSync(path.join(bin, 'temporal'), 'utf8')).toBe(built);
+  });
+
+  test('what is kept for other checkouts is not used when it does not run', async () => {
+    rmSync(path.join(checkout, '.dayfill/bin'), { recursive: true });
+    expect(await ran()).toBe('go install\n');
+    rmSync(path.join(checkout, '.dayfill/bin'), { recursive: true });
+    const folder = path.join(checkout, 'cache/dayfill');
+    writeFileSync(path.join(folder, readdirSync(folder)[0]!), '');
+    expect(await ran()).toBe('go install\n');
+  });
+
+  test('says how long each part took that it made, and all of it', async () => {
+    rmSync(path.join(checkout, '.dayfill/bin'), { recursive: true });
+    const { stderr } = await setup(env);
+    const took = stderr.split('\n').filter((line) => line.includes('done in'));
+    expect(took).toEqual([
+      expect.stringMatching(/^setup: Temporal: done in \d+\.\d s$/),
+      expect.stringMatching(/^setup: all: done in \d+\.\d s$/),
+    ]);
+  });
 });
 
 test('lets two at once in one after the other', async () => {
