@@ -40,22 +40,22 @@ async function isAllThere() {
   return true;
 }
 
-/** Python goes its own way; the SDK's download of Temporal and the build need the Node packages. */
+/** Python goes its own way, and Temporal where it is not downloaded by its SDK; that and the build need the Node packages. */
 async function setUp() {
   const whole = new Task('all');
   const node = ensure(nodePackages);
-  const afterNode = (part) => node.then((ok) => (ok ? ensure(part) : false));
-  const done = await Promise.all([node, ensure(python), afterNode(temporal), afterNode(dist)]);
+  const build = node.then((ok) => (ok ? ensure(dist) : false));
+  const done = await Promise.all([node, ensure(python), ensure(temporal, node), build]);
   if (done.includes(false)) process.exitCode = 1;
   else whole.say(`done in ${whole.seconds()}`);
 }
 
-/** Does a part unless it is done; false when it could not be, which has been said. */
-async function ensure(part) {
+/** Does a part unless it is done; false when it could not be, which has been said. `before` is another that it may wait for. */
+async function ensure(part, before) {
   if (await part.isReady()) return true;
   const task = new Task(part.name);
   try {
-    await part.install(task);
+    await part.install(task, before);
     task.say(`done in ${task.seconds()}`);
     return true;
   } catch (error) {

@@ -20,6 +20,9 @@ import { probe, SetupError } from './task.mjs';
 export const name = 'Temporal';
 
 export const VERSION = 'v1.5.1';
+/** Where Temporal's SDK downloads from. */
+const DOWNLOADS = 'https://temporal.download';
+const REACH_LIMIT_MS = 5_000;
 const DOWNLOAD_LIMIT_MS = 20_000;
 const binary = path.join(toolsDir, 'bin/temporal');
 /** Written last, with the version that is installed. */
@@ -43,23 +46,24 @@ export function isUsable(printed) {
   return atLeast(major, minor, 1, 4) || atLeast(serverMajor, serverMinor, 1, 28);
 }
 
-export async function install(task) {
+/** Needs no Node packages where there is one kept, or nothing to download from; else `nodePackages` tells when they are there. */
+export async function install(task, nodePackages) {
   if (isUsable(await probe(cached, ['--version']))) {
     task.say(`taking ${VERSION} from ${cached}`);
     put(cached, binary);
   } else {
-    await make(task);
+    await make(task, (await mayDownload()) && (await nodePackages));
   }
   writeFileSync(stamp, VERSION);
   task.say(`put into ${shown(binary)}`);
 }
 
 /** By download or build, into a folder of its own first. */
-async function make(task) {
+async function make(task, withDownload) {
   const folder = path.join(toolsDir, `temporal.${process.pid}`);
   mkdirSync(folder, { recursive: true });
   try {
-    const made = (await download(task, folder)) ?? (await goInstall(task, folder));
+    const made = (withDownload && (await download(task, folder))) || (await goInstall(task, folder));
     put(made, binary);
     try {
       put(made, cached);
@@ -77,6 +81,15 @@ function put(made, place) {
   mkdirSync(path.dirname(place), { recursive: true });
   copyFileSync(made, fresh, constants.COPYFILE_FICLONE);
   renameSync(fresh, place);
+}
+
+/** Behind a proxy, which Node does not use by itself, only a try will tell. */
+function mayDownload() {
+  if (process.env.HTTPS_PROXY || process.env.https_proxy) return true;
+  return fetch(DOWNLOADS, { method: 'HEAD', signal: AbortSignal.timeout(REACH_LIMIT_MS) }).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function download(task, folder) {
