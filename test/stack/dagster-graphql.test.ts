@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -11,6 +11,7 @@ import { bundleWorkflowCode } from '@temporalio/worker';
 import { pino } from 'pino';
 import { dagsterJob } from '../../src/activities/dagster-job.js';
 import type { StepDeps } from '../../src/activities/step-activity.js';
+import { examine } from '../../src/client/doctor.js';
 import { loadConfig } from '../../src/config.js';
 import type { StepFailure } from '../../src/contracts/failure.js';
 import type { StepHeartbeat, StepRequest } from '../../src/contracts/step.js';
@@ -150,6 +151,30 @@ describe('a run of a deployment', () => {
   });
 });
 
+test('doctor tells the version of a deployment, or why it is not known', async () => {
+  const file = (name: string, url: string) => {
+    mkdirSync(path.join(deps.config.pipelinesDir, name), { recursive: true });
+    const step = `{ id: load, uses: dagster/job, with: { mode: graphql, url: "\${vars.url}", job: load_job } }`;
+    const text = `pipeline: ${name}\npartition: { every: 1d, start: 2025-07-01 }\nvars: { url: "${url}" }\nsteps: [${step}]\n`;
+    writeFileSync(path.join(deps.config.pipelinesDir, name, 'pipeline.yaml'), text);
+  };
+  const version = /^dagster==(\S+)$/m.exec(readFileSync('warehouse/requirements.in', 'utf8'))![1];
+  file('there', deployment.url);
+  file('gone', 'http://127.0.0.1:4');
+  const nowhere = { bigqueryEndpoint: 'http://127.0.0.1:4', storageEndpoint: 'http://127.0.0.1:4' };
+  const checks = await examine({ ...deps.config, ...nowhere, stackTemporal: '127.0.0.1:4' });
+  expect(checks).toEqual(
+    expect.arrayContaining([
+      { name: 'pipeline there', ok: true, message: `1 step, Dagster ${version} at ${deployment.url}` },
+      {
+        name: 'pipeline gone',
+        ok: false,
+        message: 'Dagster at http://127.0.0.1:4 cannot be reached (ECONNREFUSED).',
+      },
+    ]),
+  );
+});
+
 describe('what keeps a run from being launched', () => {
   test.each([
     [
@@ -209,10 +234,19 @@ describe('what keeps a run from being launched', () => {
 
   test('a code location that is gone for a moment', async () => {
     await deployment.killCode();
-    const { failure } = await ran({ job: 'load_job' }, { retry: { attempts: 1, initialMs: 10 } });
-    expect(failure).toMatchObject({ kind: 'transient', message: expect.stringMatching(/code server|code location/i) });
+    expect((await ran({ job: 'load_job' })).failure).toMatchObject({
+      kind: 'transient',
+      message: expect.stringContaining('Could not reach user code server'),
+    });
+    await deployment.killWebserver();
+    await deployment.startWebserver();
+    expect((await ran({ job: 'load_job' })).failure).toMatchObject({
+      kind: 'transient',
+      message: expect.stringContaining('has no job load_job while its code location probe is not loaded: '),
+    });
     await deployment.startCode();
-    await deployment.loaded();
+    await deployment.killWebserver();
+    await deployment.startWebserver();
     expect((await ran({ job: 'load_job' })).failure).toBeNull();
   });
 
@@ -273,9 +307,16 @@ describe('a run that does not end by itself', () => {
     await deployment.terminate(first);
   });
 
-  test('is ended at the time-out of the step', async () => {
-    const { failure, key } = await held(async () => {}, { timeoutMs: 5000 });
-    expect(failure).toMatchObject({ kind: 'timeout', message: expect.stringContaining('5 s') });
+  const limits = {
+    ...{ runtimeMs: 5000, bytesBilled: null, slotMs: null, costUsd: null, tempTables: [] },
+    onLimit: 'wait' as const,
+  };
+  test.each([
+    ['timeout', { timeoutMs: 5000 }],
+    ['limit', { limits }],
+  ])('is ended at the %s of the step', async (kind, more) => {
+    const { failure, key } = await held(async () => {}, more);
+    expect(failure).toMatchObject({ kind, message: expect.stringMatching(/\b5 s/) });
     expect(await deployment.runs(key)).toMatchObject([{ status: 'CANCELED' }]);
   });
 
