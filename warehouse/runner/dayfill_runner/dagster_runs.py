@@ -61,6 +61,9 @@ class DagsterRuns:
             self._run_id = None
             self._sources = {**contents(self._read_files()), **before}
 
+    def prepare(self) -> None:
+        """Definitions and instance are kept as they are."""
+
     def cancel(self, emit: Emit) -> None:
         """Mark the run under way as canceled."""
         if self._run_id is not None and self._instance is not None:

@@ -38,6 +38,9 @@ class DbtBuilds:
         # By what it was parsed from: values of the environment that its files read, and the manifest as bytes, because a
         # build changes the one that it is given.
         self._kept: dict[str, tuple[dict[str, str | None], bytes]] = {}
+        # The manifest of the latest build once more, read while nobody waits for it.
+        self._ready: tuple[bytes, Any] = (b"", None)
+        self._latest = b""
 
     def outdated(self) -> str | None:
         """Return why this process can no longer do what a new one would; None while it can."""
@@ -57,6 +60,11 @@ class DbtBuilds:
         # The place for whatever watches the statements of a build.
         return _exit_code(self._runner(manifest=manifest).invoke(["build", *options, *output, *ask["selection"]]))
 
+    def prepare(self) -> None:
+        """Read the manifest of the latest build, which the next one is likely to want."""
+        if self._latest:
+            self._ready = (self._latest, _manifest(self._latest))
+
     def cancel(self, _emit: Emit) -> None:
         """dbt has nothing to put in order."""
 
@@ -64,14 +72,17 @@ class DbtBuilds:
         environment, manifest = self._kept.get(parsed_from, ({}, b""))
         if not manifest or any(os.environ.get(name) != value for name, value in environment.items()):
             return None
-        return _manifest(manifest)
+        self._latest = manifest
+        (stored, ready), self._ready = self._ready, (b"", None)
+        return ready if stored is manifest else _manifest(manifest)
 
     def _keep(self, parsed_from: str, manifest: Any) -> None:
         self._kept.pop(parsed_from, None)
         while len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         environment = {name: os.environ.get(name) for name in manifest.env_vars}
-        self._kept[parsed_from] = (environment, _bytes(manifest))
+        self._latest = _bytes(manifest)
+        self._kept[parsed_from] = (environment, self._latest)
 
 
 def _bytes(manifest: Any) -> bytes:

@@ -1,5 +1,6 @@
 """A process that stays: it reads requests from stdin, carries them out one after another, and tells what happens; all as JSON lines."""
 
+import gc
 import json
 import os
 import queue
@@ -29,6 +30,9 @@ class Work(Protocol):
     def run(self, ask: dict[str, Any], emit: Emit) -> int:
         """Carry out a request; returns the exit code that a program for it alone would have."""
 
+    def prepare(self) -> None:
+        """Do now what the next request would have to wait for."""
+
     def cancel(self, emit: Emit) -> None:
         """Put in order what is under way before the process ends."""
 
@@ -49,6 +53,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda received, _frame: inbox.put(128 + received))
     if not work.stdout_is_ours:
         sys.stdout = out
+    # What is imported stays: to look through it for garbage takes longer than it is worth while somebody waits.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     emit({"event": "ready"})
 
     def serve() -> None:
@@ -96,6 +103,8 @@ def _serve(requests: TextIO, work: Work, emit: Emit) -> None:
         # Whoever reads both streams knows by the mark that there is nothing more of this run.
         os.write(2, f"{request['mark']}\n".encode())
         emit({"event": "end", "mark": request["mark"], "exitCode": code, "peakBytes": _peak_bytes()})
+        gc.collect()
+        work.prepare()
 
 
 def _peak_bytes() -> int:
