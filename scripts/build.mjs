@@ -22,7 +22,11 @@ if (tsc.status !== 0) {
   process.exit(tsc.status ?? 1);
 }
 const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error };
-const { code } = await bundleWorkflowCode({ workflowsPath: path.join(fresh, 'workflows/index.js'), logger: quiet });
+const { code } = await bundleWorkflowCode({
+  workflowsPath: path.join(fresh, 'workflows/index.js'),
+  logger: quiet,
+  webpackConfigHook: (config) => ({ ...config, experiments: { ...config.experiments, deferImport: true } }),
+});
 writeFileSync(path.join(fresh, 'workflow-bundle.js'), code);
 rmSync(dist, { recursive: true, force: true });
 renameSync(fresh, dist);

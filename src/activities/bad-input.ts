@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { BAD_INPUT } from '../contracts/partition.js';
+import { BAD_INPUT } from '../contracts/failure.js';
 import { PartitionError, PipelineError } from '../pipeline/errors.js';
 import { FreshnessError } from '../warehouse/freshness.js';
 

@@ -9,9 +9,9 @@ import {
 import { ApplicationFailure } from '@temporalio/common';
 import type { CatchUpActivities } from '../contracts/activities.js';
 import type { AddInput } from '../contracts/backfill.js';
+import { BAD_INPUT } from '../contracts/failure.js';
 import { backfillId, TASK_QUEUE } from '../contracts/ids.js';
 import { addUpdate } from '../contracts/messages.js';
-import { BAD_INPUT } from '../contracts/partition.js';
 import { latestPartitionsOver, spanOf } from '../pipeline/calendar.js';
 import type { PipelineDefinition } from '../pipeline/definition.js';
 import { type Due, duePartitions } from '../pipeline/due.js';

@@ -5,8 +5,8 @@ import type { Dayfill } from '../client/open.js';
 import type { BackfillHandle } from '../client/start.js';
 import { backfillProgress, partitionState, stepProgress } from '../client/status.js';
 import { workerPolls } from '../client/workers.js';
-import { dollarsText } from '../contracts/amounts.js';
-import { outOfBudget, type Progress } from '../contracts/backfill.js';
+import { dollarsText, outOfBudget } from '../contracts/amounts.js';
+import type { Progress } from '../contracts/backfill.js';
 import { progressQuery } from '../contracts/messages.js';
 import { sentence } from './tables.js';
 

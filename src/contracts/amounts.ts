@@ -1,3 +1,5 @@
+import type { Progress } from './backfill.js';
+
 /** Powers of 1024. */
 export const BYTE_UNITS = { B: 0, KiB: 1, MiB: 2, GiB: 3, TiB: 4 } as const;
 
@@ -33,4 +35,13 @@ function rounded(amount: number): string {
 /** Two amounts together, where null is one that is not known. */
 export function addKnown(a: number | null, b: number | null | undefined): number | null {
   return a === null ? (b ?? null) : a + (b ?? 0);
+}
+
+/** Whether the budget is spent while partitions are left: none starts until someone says so. */
+export function outOfBudget({
+  pending,
+  spentUsd,
+  budgetUsd,
+}: Pick<Progress, 'pending' | 'spentUsd' | 'budgetUsd'>): boolean {
+  return budgetUsd !== null && pending.length > 0 && (spentUsd ?? 0) >= budgetUsd;
 }

@@ -110,15 +110,6 @@ export interface Progress {
   budgetUsd: number | null;
 }
 
-/** Whether the budget is spent while partitions are left: none starts until someone says so. */
-export function outOfBudget({
-  pending,
-  spentUsd,
-  budgetUsd,
-}: Pick<Progress, 'pending' | 'spentUsd' | 'budgetUsd'>): boolean {
-  return budgetUsd !== null && pending.length > 0 && (spentUsd ?? 0) >= budgetUsd;
-}
-
 /** How a backfill ended. */
 export interface BackfillResult {
   pipeline: string;

@@ -71,3 +71,8 @@ export function normalisedMessage(message: string): string {
     .replace(/\s+/g, ' ')
     .trim();
 }
+
+/** Type of the `ApplicationFailure` that ends a failed partition or backfill. */
+export const PARTITION_FAILED = 'PartitionFailed';
+export const BACKFILL_FAILED = 'BackfillFailed';
+export const BAD_INPUT = 'BadInput';

@@ -67,6 +67,8 @@ export interface RenderedPartition {
   fixes: boolean;
   /** ISO time before the first read: later source rows make this partition stale, not lost. */
   sourceAsOf: string;
+  /** Ledger rows are written by local activities; absent from what an older worker loaded. */
+  localLedger?: true;
 }
 
 /** The remedies that together cover a failure, in order, and what follows them. */
@@ -132,8 +134,3 @@ export interface PartitionResult {
   /** Dollars that its steps took, fixes and remedies included; null when none told. */
   costUsd?: number | null;
 }
-
-/** Type of the `ApplicationFailure` that ends a failed partition or backfill. */
-export const PARTITION_FAILED = 'PartitionFailed';
-export const BACKFILL_FAILED = 'BackfillFailed';
-export const BAD_INPUT = 'BadInput';

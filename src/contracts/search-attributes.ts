@@ -1,4 +1,6 @@
-import { defineSearchAttributeKey } from '@temporalio/common';
+import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
+import { variantName } from './ids.js';
+import type { PartitionInput } from './partition.js';
 
 /** Typed search attributes: what people filter by in the Temporal Web UI, e.g. `DayfillStatus="waiting"`. */
 export const DAYFILL_PIPELINE = defineSearchAttributeKey('DayfillPipeline', 'KEYWORD');
@@ -8,6 +10,15 @@ export const DAYFILL_STEP = defineSearchAttributeKey('DayfillStep', 'KEYWORD');
 
 /** Temporal's own: the time for which a schedule started a workflow, however late it did. */
 export const SCHEDULED_START_TIME = defineSearchAttributeKey('TemporalScheduledStartTime', 'DATETIME');
+
+/** What a partition is found by from its start. */
+export function partitionAttributes({ pipeline, partition, vars }: PartitionInput): SearchAttributePair[] {
+  return [
+    { key: DAYFILL_PIPELINE, value: variantName(pipeline, vars) },
+    { key: DAYFILL_PARTITION, value: partition },
+    { key: DAYFILL_STATUS, value: 'running' },
+  ];
+}
 
 /** Names that a namespace must have before a worker may start. */
 export const SEARCH_ATTRIBUTE_NAMES: readonly string[] = [

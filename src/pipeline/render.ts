@@ -51,6 +51,7 @@ export function renderPartition(
     notifies: definition.notify.length > 0,
     fixes: definition.fixes !== null,
     sourceAsOf,
+    localLedger: true,
   };
 }
 

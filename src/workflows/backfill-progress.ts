@@ -1,13 +1,5 @@
-import { addKnown } from '../contracts/amounts.js';
-import {
-  type AddInput,
-  type AddReceipt,
-  type BackfillInput,
-  outOfBudget,
-  type PartitionReport,
-  type Plan,
-  type Progress,
-} from '../contracts/backfill.js';
+import { addKnown, outOfBudget } from '../contracts/amounts.js';
+import type { AddInput, AddReceipt, BackfillInput, PartitionReport, Plan, Progress } from '../contracts/backfill.js';
 import type { AlikeInput, StandingOrder } from '../contracts/decision.js';
 import type { BackfillStatus, OnFailure, PartitionStatus } from '../contracts/status.js';
 

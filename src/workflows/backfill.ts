@@ -16,19 +16,10 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import {
-  type AddInput,
-  type AddReceipt,
-  addInputSchema,
-  type BackfillInput,
-  type BackfillResult,
-  backfillInputSchema,
-  type Plan,
-  partitionChangeSchema,
-} from '../contracts/backfill.js';
-import { type AlikeInput, type AlikeReceipt, alikeSchema, firstIssue } from '../contracts/decision.js';
+import type { AddInput, AddReceipt, BackfillInput, BackfillResult, Plan } from '../contracts/backfill.js';
+import type { AlikeInput, AlikeReceipt } from '../contracts/decision.js';
+import { BACKFILL_FAILED } from '../contracts/failure.js';
 import { backfillId, partitionId, variantName } from '../contracts/ids.js';
-import { resumeInputSchema } from '../contracts/limits.js';
 import {
   addUpdate,
   drainSignal,
@@ -40,10 +31,11 @@ import {
   standingOrderSignal,
 } from '../contracts/messages.js';
 import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
-import { BACKFILL_FAILED, type PartitionInput, type PartitionResult } from '../contracts/partition.js';
-import { DAYFILL_PIPELINE, DAYFILL_STATUS } from '../contracts/search-attributes.js';
+import type { PartitionInput, PartitionResult } from '../contracts/partition.js';
+import { DAYFILL_PIPELINE, DAYFILL_STATUS, partitionAttributes } from '../contracts/search-attributes.js';
 import type { BackfillStatus } from '../contracts/status.js';
 import { type BackfillCarry, BackfillProgress } from './backfill-progress.js';
+import /* webpackDefer: true */ * as checks from './checks.js';
 import { backfillDetails, budgetSentence } from './details.js';
 import { badInput, checkedInput } from './input.js';
 import { tell } from './notification.js';
@@ -55,7 +47,7 @@ import { awaitWorkflow, findCanary, orRefusal, plan, planMore } from './run-step
  * skipped on purpose. Plans first; continues as new between days, long before its history grows too long.
  */
 export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promise<BackfillResult> {
-  const input = checkedInput(backfillInputSchema, rawInput, (i) => backfillId(i.pipeline, i.vars));
+  const input = checkedInput(checks.backfillInputSchema, rawInput, (i) => backfillId(i.pipeline, i.vars));
   if (carry !== undefined && workflowInfo().continuedFromExecutionRunId === undefined) {
     throw badInput('The input is not usable: a backfill takes one JSON object, not two.');
   }
@@ -129,15 +121,15 @@ class BackfillRun {
       description: 'Finish what runs, start no other, then end.',
     });
     setHandler(partitionChangedSignal, async (change) => {
-      const parsed = partitionChangeSchema.safeParse(change);
-      if (!parsed.success) return log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+      const parsed = checks.partitionChangeSchema.safeParse(change);
+      if (!parsed.success) return log.warn('a signal was dropped', { reason: checks.firstIssue(parsed.error) });
       (await this.ready()).report(parsed.data.partition, parsed.data.report);
       await this.passOn(parsed.data.partition);
     });
     setHandler(resolveAlikeUpdate, (alike) => this.resolveAlike(alike), {
       validator: (alike) => {
-        const parsed = alikeSchema.safeParse(alike);
-        if (!parsed.success) throw new Error(`The decision is not usable: ${firstIssue(parsed.error)}.`);
+        const parsed = checks.alikeSchema.safeParse(alike);
+        if (!parsed.success) throw new Error(`The decision is not usable: ${checks.firstIssue(parsed.error)}.`);
       },
       description:
         'What healed one partition stands for all failures alike, now and later. JSON: {"fingerprint":"…"}; optional "note", "by".',
@@ -147,8 +139,9 @@ class BackfillRun {
     });
     setHandler(addUpdate, (add) => this.add(add), {
       validator: (add) => {
-        const parsed = addInputSchema.safeParse(add);
-        if (!parsed.success) throw new Error(`The partitions to add are not usable: ${firstIssue(parsed.error)}.`);
+        const parsed = checks.addInputSchema.safeParse(add);
+        if (!parsed.success)
+          throw new Error(`The partitions to add are not usable: ${checks.firstIssue(parsed.error)}.`);
         if (this.current?.closing)
           throw new Error('The backfill is ending and takes no more partitions: start it again.');
       },
@@ -157,8 +150,8 @@ class BackfillRun {
   }
 
   private async resume(given: unknown): Promise<void> {
-    const parsed = resumeInputSchema.optional().safeParse(given ?? undefined);
-    if (!parsed.success) return log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+    const parsed = checks.resumeInputSchema.optional().safeParse(given ?? undefined);
+    if (!parsed.success) return log.warn('a signal was dropped', { reason: checks.firstIssue(parsed.error) });
     (await this.ready()).resume(parsed.data?.budgetUsd);
   }
 
@@ -246,6 +239,7 @@ class BackfillRun {
           workflowId,
           args: [childInput],
           staticSummary: `${pipeline} · ${key}`,
+          typedSearchAttributes: partitionAttributes(childInput),
           parentClosePolicy: onFailure === 'park' ? ParentClosePolicy.ABANDON : ParentClosePolicy.REQUEST_CANCEL,
         });
         return this.progress.end(key, status, null, costUsd, Date.now());

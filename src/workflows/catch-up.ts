@@ -1,6 +1,7 @@
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import { type CatchUpInput, type CatchUpResult, catchUpInputSchema } from '../contracts/catch-up.js';
+import type { CatchUpInput, CatchUpResult } from '../contracts/catch-up.js';
 import { DAYFILL_PIPELINE, SCHEDULED_START_TIME } from '../contracts/search-attributes.js';
+import /* webpackDefer: true */ * as checks from './checks.js';
 import { startDigest } from './digest.js';
 import { parsedInput } from './input.js';
 import { addToBackfill, findDue, nightOf, orRefusal } from './run-step.js';
@@ -10,7 +11,7 @@ import { addToBackfill, findDue, nightOf, orRefusal } from './run-step.js';
  * days, so that one that is stuck keeps no later night from starting.
  */
 export async function catchUp(rawInput: unknown): Promise<CatchUpResult> {
-  const input = parsedInput(catchUpInputSchema, rawInput);
+  const input = parsedInput(checks.catchUpInputSchema, rawInput);
   const { pipeline, lookbackDays, maxPartitions } = input;
   upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: pipeline }]);
   const night = await orRefusal(nightOf(nominalTime(input), input.timezone, input.notifyAt));

@@ -1,18 +1,12 @@
 import { ApplicationFailure, condition, isCancellation, log, setHandler } from '@temporalio/workflow';
 import type { FixSource } from '../contracts/activities.js';
-import {
-  type Decision,
-  type DecisionReceipt,
-  type DecisionWay,
-  decisionSchema,
-  firstIssue,
-  standingOrderSchema,
-} from '../contracts/decision.js';
-import type { Failure } from '../contracts/failure.js';
-import { type Proposal, type ProposalInput, proposalInputSchema } from '../contracts/fix.js';
+import type { Decision, DecisionReceipt, DecisionWay } from '../contracts/decision.js';
+import { BAD_INPUT, type Failure } from '../contracts/failure.js';
+import type { Proposal, ProposalInput } from '../contracts/fix.js';
 import { sha256Hex } from '../contracts/ids.js';
 import { proposeUpdate, resolveSignal, resolveUpdate, standingOrderSignal } from '../contracts/messages.js';
-import { BAD_INPUT, type PartitionInput, type PreparedFix } from '../contracts/partition.js';
+import type { PartitionInput, PreparedFix } from '../contracts/partition.js';
+import /* webpackDefer: true */ * as checks from './checks.js';
 import { findCanary, prepareFix, rehearseProposal, stepFailureOf } from './run-step.js';
 
 const EXAMPLE =
@@ -149,7 +143,7 @@ export class DecisionDesk {
 
   /** What healed another partition of the same fingerprint, as the ledger has it. */
   private async takeStanding(order: unknown): Promise<void> {
-    const { failure: id, ...alike } = parsedOrRefused(standingOrderSchema, order);
+    const { failure: id, ...alike } = parsedOrRefused(checks.standingOrderSchema, order);
     refuse(this.refusal({ action: 'retry', failure: id }));
     const question = this.question!;
     const { fingerprint } = question.failure;
@@ -178,8 +172,8 @@ export class DecisionDesk {
 
   /** Why a decision cannot be taken, in one sentence; null when it can. */
   private refusal(decision: unknown): string | null {
-    const parsed = decisionSchema.safeParse(decision);
-    if (!parsed.success) return `The decision is not usable: ${firstIssue(parsed.error)}.`;
+    const parsed = checks.decisionSchema.safeParse(decision);
+    if (!parsed.success) return `The decision is not usable: ${checks.firstIssue(parsed.error)}.`;
     const { failure, action, proposal, via } = parsed.data;
     const closed = this.closed(failure);
     if (closed !== null) return closed;
@@ -198,8 +192,8 @@ export class DecisionDesk {
   }
 
   private proposalRefusal(proposal: unknown): string | null {
-    const parsed = proposalInputSchema.safeParse(proposal);
-    if (!parsed.success) return `The proposal is not usable: ${firstIssue(parsed.error)}.`;
+    const parsed = checks.proposalInputSchema.safeParse(proposal);
+    if (!parsed.success) return `The proposal is not usable: ${checks.firstIssue(parsed.error)}.`;
     return this.closed(parsed.data.failure);
   }
 

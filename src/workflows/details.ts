@@ -1,5 +1,5 @@
-import { dollarsText } from '../contracts/amounts.js';
-import { outOfBudget, type Progress } from '../contracts/backfill.js';
+import { dollarsText, outOfBudget } from '../contracts/amounts.js';
+import type { Progress } from '../contracts/backfill.js';
 import type { Failure } from '../contracts/failure.js';
 import type { Proposal } from '../contracts/fix.js';
 import type { PartitionState } from '../contracts/partition.js';

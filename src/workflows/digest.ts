@@ -6,16 +6,17 @@ import {
   upsertSearchAttributes,
   WorkflowIdReusePolicy,
 } from '@temporalio/workflow';
-import { type DigestInput, digestInputSchema } from '../contracts/catch-up.js';
+import type { DigestInput } from '../contracts/catch-up.js';
 import { digestId } from '../contracts/ids.js';
 import { DAYFILL_PIPELINE } from '../contracts/search-attributes.js';
+import /* webpackDefer: true */ * as checks from './checks.js';
 import { parsedInput } from './input.js';
 import { notification } from './notification.js';
 import { gatherDigest } from './run-step.js';
 
 /** Waits for the morning, then tells people how a pipeline with catch-up stands; silent when there is nothing to tell. */
 export async function digest(rawInput: unknown): Promise<void> {
-  const input = parsedInput(digestInputSchema, rawInput);
+  const input = parsedInput(checks.digestInputSchema, rawInput);
   const { pipeline, at } = input;
   upsertSearchAttributes([{ key: DAYFILL_PIPELINE, value: pipeline }]);
   const left = Date.parse(at) - Date.now();

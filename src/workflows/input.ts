@@ -1,7 +1,7 @@
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
 import type { z } from 'zod';
-import { firstIssue } from '../contracts/decision.js';
-import { BAD_INPUT } from '../contracts/partition.js';
+import { BAD_INPUT } from '../contracts/failure.js';
+import /* webpackDefer: true */ * as checks from './checks.js';
 
 /**
  * Checks the input of a workflow and that the workflow runs under the id that this input implies: the id is the lock.
@@ -20,7 +20,7 @@ export function checkedInput<T>(schema: z.ZodType<T>, raw: unknown, impliedId: (
 /** @throws ApplicationFailure of type `BadInput`, not retried. */
 export function parsedInput<S extends z.ZodType>(schema: S, raw: unknown): z.output<S> {
   const parsed = schema.safeParse(raw);
-  if (!parsed.success) throw badInput(`The input is not usable: ${firstIssue(parsed.error)}.`);
+  if (!parsed.success) throw badInput(`The input is not usable: ${checks.firstIssue(parsed.error)}.`);
   return parsed.data;
 }
 

@@ -21,7 +21,7 @@ import type {
   RenderedPartition,
   StepOutcome,
 } from '../contracts/partition.js';
-import { DAYFILL_PARTITION, DAYFILL_PIPELINE, DAYFILL_STATUS, DAYFILL_STEP } from '../contracts/search-attributes.js';
+import { DAYFILL_STATUS, DAYFILL_STEP, partitionAttributes } from '../contracts/search-attributes.js';
 import type { PartitionStatus } from '../contracts/status.js';
 import type { StepResult } from '../contracts/step.js';
 import type { DecisionDesk } from './decision-desk.js';
@@ -46,11 +46,9 @@ export class PartitionRecord {
     private readonly input: PartitionInput,
     private readonly desk: DecisionDesk,
   ) {
-    upsertSearchAttributes([
-      { key: DAYFILL_PIPELINE, value: variantName(input.pipeline, input.vars) },
-      { key: DAYFILL_PARTITION, value: input.partition },
-      { key: DAYFILL_STATUS, value: 'running' },
-    ]);
+    // A backfill starts its partitions with them.
+    if (workflowInfo().typedSearchAttributes.get(DAYFILL_STATUS) === undefined)
+      upsertSearchAttributes(partitionAttributes(input));
   }
 
   /** Takes the pipeline file as it was read; steps that have an outcome keep it, and so does the time of the first read. */
@@ -306,7 +304,7 @@ export class PartitionRecord {
       steps: [...this.outcomes.values()],
       decisions: this.decisions,
     };
-    await recordLedger.executeWithOptions({ summary: `${this.input.partition} · ledger: ${this.status}` }, [row]);
+    await recordLedger(row, this.rendered?.localLedger ?? false);
   }
 
   private outcome(stepId: string): StepOutcome {

@@ -9,24 +9,22 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import { type Decision, firstIssue } from '../contracts/decision.js';
-import type { Failure } from '../contracts/failure.js';
+import type { Decision } from '../contracts/decision.js';
+import { type Failure, PARTITION_FAILED } from '../contracts/failure.js';
 import type { Proposal } from '../contracts/fix.js';
 import { partitionId, shortHash, stepKey, variantName } from '../contracts/ids.js';
-import { limitWarningSchema } from '../contracts/limits.js';
 import { limitWarningSignal, stateQuery } from '../contracts/messages.js';
 import { type StepRevisions, UNEXPLAINED } from '../contracts/notice.js';
-import {
-  type DecideWithin,
-  PARTITION_FAILED,
-  type PartitionInput,
-  type PartitionResult,
-  partitionInputSchema,
-  type RemedyPlan,
-  type RenderedPartition,
-  type RenderedStep,
+import type {
+  DecideWithin,
+  PartitionInput,
+  PartitionResult,
+  RemedyPlan,
+  RenderedPartition,
+  RenderedStep,
 } from '../contracts/partition.js';
 import type { PartitionStatus } from '../contracts/status.js';
+import /* webpackDefer: true */ * as checks from './checks.js';
 import { type Answer, DecisionDesk } from './decision-desk.js';
 import { badInput, checkedInput } from './input.js';
 import { takeLock } from './lock.js';
@@ -48,7 +46,10 @@ type AfterAnswer = 'retry' | 'afterFix' | 'fixed' | 'skipStep' | 'skip' | 'abort
  * that waits for a person as long as it takes.
  */
 export async function partition(rawInput: unknown): Promise<PartitionResult> {
-  const input = checkedInput(partitionInputSchema, rawInput, (i) => partitionId(i.pipeline, i.partition, i.vars));
+  // What a backfill starts it has checked.
+  const input = workflowInfo().parent?.workflowId.startsWith('backfill/')
+    ? (rawInput as PartitionInput)
+    : checkedInput(checks.partitionInputSchema, rawInput, (i) => partitionId(i.pipeline, i.partition, i.vars));
   const desk = new DecisionDesk(
     input,
     (decision, failure, proposal) => record.rejected(decision, failure, proposal),
@@ -343,8 +344,8 @@ class PartitionRun {
 
   /** A step under way has crossed a limit, and goes on. */
   async warn(given: unknown): Promise<void> {
-    const parsed = limitWarningSchema.safeParse(given);
-    if (!parsed.success) return log.warn('a signal was dropped', { reason: firstIssue(parsed.error) });
+    const parsed = checks.limitWarningSchema.safeParse(given);
+    if (!parsed.success) return log.warn('a signal was dropped', { reason: checks.firstIssue(parsed.error) });
     const { step, message } = parsed.data;
     if (step !== this.current && !step.startsWith(`${this.current}.`)) {
       return log.warn('a signal was dropped', { reason: `the step under way is ${this.current}, not ${step}` });
