@@ -82,6 +82,6 @@ export function createActivities(
     ...adviceActivities(deps),
     ...awaitWorkflowActivity(deps.client),
     ...noticeActivities(deps),
-    recordLedger: beating((row) => deps.ledger.append(row)),
+    recordLedger: beating((...rows) => deps.ledger.append(...rows)),
   };
 }

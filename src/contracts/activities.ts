@@ -71,7 +71,7 @@ export interface NoticeActivities {
   notify(notice: Notice): Promise<void>;
 }
 export interface LedgerActivities {
-  recordLedger(row: LedgerRow): Promise<void>;
+  recordLedger(...rows: LedgerRow[]): Promise<void>;
 }
 export interface WorkflowActivities {
   /** Returns when the workflow of that id has closed, or if there is none. */

@@ -72,6 +72,8 @@ export interface Plan {
   notifies: boolean;
   /** Dollars after which no further partition starts; null without a budget. */
   budgetUsd?: number | null;
+  /** Whether the backfill writes the ledger rows of days that needed nobody: unless each day asks for the row of the one before. */
+  writesRows?: boolean;
 }
 
 const partitionReportSchema = z.strictObject({

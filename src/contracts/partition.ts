@@ -3,6 +3,7 @@ import { pipelineName, varsSchema } from './backfill.js';
 import type { DecisionAction, DecisionRecord } from './decision.js';
 import type { Failure } from './failure.js';
 import type { Proposal } from './fix.js';
+import type { LedgerRow } from './ledger.js';
 import type { StepLimits, Usage } from './limits.js';
 import { ON_FAILURE, type PartitionStatus, type StepStatus } from './status.js';
 import type { ActivityKind, Json, PartitionBounds } from './step.js';
@@ -18,7 +19,10 @@ export const partitionInputSchema = z.strictObject({
   /** `catch-up` for one that no person asked for. */
   startedBy: z.literal('catch-up').optional(),
 });
-export type PartitionInput = z.infer<typeof partitionInputSchema>;
+export type PartitionInput = z.infer<typeof partitionInputSchema> & {
+  /** Who writes the row of a day that needs nobody; only a backfill says so. */
+  recordedBy?: 'backfill';
+};
 
 /** A step ready to run: templated, checked, with its defaults filled in. */
 export interface RenderedStep {
@@ -133,4 +137,6 @@ export interface PartitionResult {
   message: string;
   /** Dollars that its steps took, fixes and remedies included; null when none told. */
   costUsd?: number | null;
+  /** What the backfill has to write to the ledger. */
+  row?: LedgerRow;
 }

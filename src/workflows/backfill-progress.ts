@@ -32,6 +32,8 @@ export interface BackfillCarry {
   stale: boolean;
   /** Partitions that catch-up wants, and no person. */
   ofCatchUp: string[];
+  /** Whether it writes the ledger rows of days that needed nobody. */
+  writesRows: boolean;
 }
 
 /** What a backfill knows of its partitions. Every change moves `version`, so that the loop can wait for "something changed". */
@@ -47,7 +49,7 @@ export class BackfillProgress {
   }
 
   static planned(plan: Plan, input: Pick<BackfillInput, 'order' | 'stale' | 'startedBy'>, now: Date): BackfillProgress {
-    const { pipeline, concurrency, onFailure, notifies, budgetUsd = null } = plan;
+    const { pipeline, concurrency, onFailure, notifies, budgetUsd = null, writesRows = false } = plan;
     const pending = plan.partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition);
     return new BackfillProgress({
       pipeline,
@@ -70,6 +72,7 @@ export class BackfillProgress {
       standing: {},
       stale: input.stale === true,
       ofCatchUp: input.startedBy === undefined ? [] : [...pending],
+      writesRows,
     });
   }
 

@@ -38,6 +38,7 @@ import { type BackfillCarry, BackfillProgress } from './backfill-progress.js';
 import /* webpackDefer: true */ * as checks from './checks.js';
 import { backfillDetails, budgetSentence } from './details.js';
 import { badInput, checkedInput } from './input.js';
+import { LedgerRows } from './ledger-rows.js';
 import { tell } from './notification.js';
 import { partition } from './partition.js';
 import { awaitWorkflow, findCanary, orRefusal, plan, planMore } from './run-step.js';
@@ -65,6 +66,7 @@ export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promis
     }
     if (progress.inFlight === 0) {
       if (!allHandlersFinished()) await condition(allHandlersFinished);
+      await run.rows.written();
       if (progress.version !== seen) continue;
       if (progress.closing || progress.carry.pending.length === 0) return await run.end();
       if (workflowInfo().continueAsNewSuggested) {
@@ -78,6 +80,7 @@ export async function backfill(rawInput: unknown, carry?: BackfillCarry): Promis
 /** The partitions of one backfill, their workflows, and the messages it answers. */
 class BackfillRun {
   private current: BackfillProgress | null = null;
+  readonly rows = new LedgerRows();
   /** Only in the first run of a backfill. */
   private firstPlan: Plan | null = null;
   /** What the query answers until the plan is there. */
@@ -109,6 +112,7 @@ class BackfillRun {
         budgetUsd: carry.budgetUsd ?? null,
         allowedUsd: carry.allowedUsd ?? null,
         toldUsd: carry.toldUsd ?? null,
+        writesRows: carry.writesRows ?? false,
       });
     setHandler(pauseSignal, async () => (await this.ready()).set({ paused: true }), {
       description: 'Start no other partition until resumed.',
@@ -160,6 +164,7 @@ class BackfillRun {
     const cameWithStart = this.current === null && selection(add) === selection(this.input);
     const progress = await this.ready();
     if (cameWithStart && this.firstPlan !== null) return receiptOf(this.firstPlan);
+    await this.rows.written();
     return progress.add(await orRefusal(planMore(this.input, add)), add);
   }
 
@@ -226,22 +231,29 @@ class BackfillRun {
 
   private async run(key: string): Promise<void> {
     const { pipeline, vars, fromStep, reason } = this.input;
-    const { onFailure, ofCatchUp } = this.progress.carry;
+    const { onFailure, ofCatchUp, writesRows } = this.progress.carry;
     const childInput: PartitionInput = { pipeline, partition: key, onFailure };
     if (vars !== undefined) childInput.vars = vars;
     if (fromStep !== undefined) childInput.fromStep = fromStep;
     if (reason !== undefined) childInput.reason = reason;
+    // A parked day may outlive its backfill.
+    if (writesRows && onFailure !== 'park') childInput.recordedBy = 'backfill';
     if (ofCatchUp.includes(key)) Object.assign(childInput, { reason: 'catch-up', startedBy: 'catch-up' });
     const workflowId = partitionId(pipeline, key, vars);
     for (;;) {
       try {
-        const { status, costUsd = null } = await executeChild(partition, {
+        const {
+          status,
+          costUsd = null,
+          row,
+        } = await executeChild(partition, {
           workflowId,
           args: [childInput],
           staticSummary: `${pipeline} · ${key}`,
           typedSearchAttributes: partitionAttributes(childInput),
           parentClosePolicy: onFailure === 'park' ? ParentClosePolicy.ABANDON : ParentClosePolicy.REQUEST_CANCEL,
         });
+        if (row !== undefined) this.rows.add(row);
         return this.progress.end(key, status, null, costUsd, Date.now());
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
@@ -267,6 +279,7 @@ class BackfillRun {
         const inFlight = this.progress.inFlightPartitions().flatMap((key) => this.children.get(key) ?? []);
         for (const { scope } of inFlight) scope.cancel();
         await Promise.all(inFlight.map(({ ended }) => ended));
+        await this.rows.written();
         this.show('failed');
         await this.tellFinished('cancelled', 'The backfill was cancelled.');
       });

@@ -26,7 +26,7 @@ import type { PartitionStatus } from '../contracts/status.js';
 import type { StepResult } from '../contracts/step.js';
 import type { DecisionDesk } from './decision-desk.js';
 import { partitionDetails } from './details.js';
-import { recordLedger } from './run-step.js';
+import { recordLedger, recordLedgerLocally } from './run-step.js';
 
 /** What is known of one partition while it runs, and the places it is told to: the query, the Web UI, the parent, the ledger. */
 export class PartitionRecord {
@@ -227,14 +227,16 @@ export class PartitionRecord {
     return { ...UNEXPLAINED, partition: this.input.partition, status: this.status, step: this.step, warning };
   }
 
-  /** The last row of this run. */
-  async end(status: PartitionStatus): Promise<void> {
+  /** Ends the run with its last row, which is returned where it is left to the backfill, and written otherwise. */
+  async end(status: PartitionStatus): Promise<LedgerRow | undefined> {
     this.status = status;
     this.failure = null;
     upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
     setCurrentDetails(partitionDetails(this.state()));
+    if (status === 'succeeded' && this.input.recordedBy === 'backfill' && !this.parentWatches) return this.row();
     await this.writeRow();
     if (this.parentWatches) await this.tellParent();
+    return undefined;
   }
 
   state(): PartitionState {
@@ -282,13 +284,18 @@ export class PartitionRecord {
   }
 
   private async writeRow(): Promise<void> {
+    const row = this.row();
+    await (this.rendered?.localLedger === true ? recordLedgerLocally(row) : recordLedger([row]));
+  }
+
+  private row(): LedgerRow {
     const { workflowId, runId } = workflowInfo();
     const { bounds, sourceAsOf } = this.rendered ?? {
       bounds: { key: this.input.partition, start: this.input.partition, end: this.input.partition },
       sourceAsOf: this.startedAt,
     };
     this.rows += 1;
-    const row: LedgerRow = {
+    return {
       pipeline: variantName(this.input.pipeline, this.input.vars),
       partition: this.input.partition,
       partitionStart: bounds.start,
@@ -304,7 +311,6 @@ export class PartitionRecord {
       steps: [...this.outcomes.values()],
       decisions: this.decisions,
     };
-    await recordLedger(row, this.rendered?.localLedger ?? false);
   }
 
   private outcome(stepId: string): StepOutcome {

@@ -62,13 +62,14 @@ export async function partition(rawInput: unknown): Promise<PartitionResult> {
   try {
     const status = await run.steps();
     // A day that is done stays done, whoever cancels it now.
-    await CancellationScope.nonCancellable(async () => {
-      await record.end(status);
+    const row = await CancellationScope.nonCancellable(async () => {
+      const left = await record.end(status);
       if (status === 'fixed') await run.tellFixed();
       await run.tellRevised(status);
       await condition(allHandlersFinished);
+      return left;
     });
-    return result(input, status, record.costUsd);
+    return { ...result(input, status, record.costUsd), ...(row && { row }) };
   } catch (error) {
     if (isCancellation(error)) {
       await CancellationScope.nonCancellable(async () => {

@@ -51,18 +51,21 @@ const localLedger = proxyLocalActivities<LedgerActivities>({
   retry: { maximumAttempts: 1 },
 });
 
-/** @param locally false in a run that began when every row was an activity of its own. */
-export async function recordLedger(row: LedgerRow, locally: boolean): Promise<void> {
-  const summary = `${row.partition} · ledger: ${row.status}`;
-  if (locally) {
-    try {
-      return await localLedger.recordLedger.executeWithOptions({ summary }, [row]);
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      log.warn('the ledger did not take a row at once', { reason: stepFailureOf(error).message });
-    }
+/** Writes rows by an activity, in that order. */
+export async function recordLedger(rows: LedgerRow[]): Promise<void> {
+  const [{ partition, status }] = rows as [LedgerRow];
+  const summary = rows.length === 1 ? `${partition} · ledger: ${status}` : `ledger: ${rows.length} partitions`;
+  await ledger.recordLedger.executeWithOptions({ summary }, rows);
+}
+
+/** Writes a row by a local activity; by an activity when the ledger does not take it at once. */
+export async function recordLedgerLocally(row: LedgerRow): Promise<void> {
+  try {
+    await localLedger.recordLedger.executeWithOptions({ summary: `ledger: ${row.status}` }, [row]);
+  } catch (error) {
+    log.warn('the ledger did not take a row at once', { reason: stepFailureOf(error).message });
+    await recordLedger([row]);
   }
-  await ledger.recordLedger.executeWithOptions({ summary }, [row]);
 }
 
 /** Waits as long as the other workflow takes, by short attempts that are repeated without limit. */
