@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import type { z } from 'zod';
 import { pipelineName } from '../contracts/backfill.js';
 import { checkFile } from './checks.js';
 import { definitionOf } from './define.js';
@@ -32,14 +33,34 @@ export function loadPipeline(
 ): PipelineDefinition {
   const dir = pipelineFolder(pipelinesDir, name);
   const file = path.join(dir, FILE);
-  const document = new PipelineDocument(file, draft?.text ?? readFileSync(file, 'utf8'));
+  const { document, data } = parsePipeline(file, name, draft?.text ?? readFileSync(file, 'utf8'));
+  const problems = checkWorld(data, dir, defaultVenv, draft?.files);
+  if (problems.length > 0) throw document.error(problems);
+  const sqlFile = data.freshness?.file;
+  return definitionOf(data, dir, sqlFile && readFileSync(path.resolve(dir, sqlFile), 'utf8'));
+}
+
+interface ParsedPipeline {
+  text: string;
+  document: PipelineDocument;
+  data: z.output<typeof pipelineSchema>;
+}
+
+/** The last good text of each file: a worker asks for every day, and a text that did not change is not parsed again. */
+const lastParsed = new Map<string, ParsedPipeline>();
+
+/** @throws PipelineError with everything that is wrong with the text by itself. */
+function parsePipeline(file: string, name: string, text: string): ParsedPipeline {
+  const last = lastParsed.get(file);
+  if (last?.text === text) return last;
+  const document = new PipelineDocument(file, text);
   const parsed = pipelineSchema.safeParse(document.value, { error: sentenceFor });
   if (!parsed.success) throw document.error(withoutEchoes(parsed.error.issues.flatMap((issue) => problemsOf(issue))));
   const problems = [...document.inexactNumbers(), ...checkFile(parsed.data, name)];
-  if (problems.length === 0) problems.push(...checkWorld(parsed.data, dir, defaultVenv, draft?.files));
   if (problems.length > 0) throw document.error(problems);
-  const sqlFile = parsed.data.freshness?.file;
-  return definitionOf(parsed.data, dir, sqlFile && readFileSync(path.resolve(dir, sqlFile), 'utf8'));
+  const pipeline = { text, document, data: parsed.data };
+  lastParsed.set(file, pipeline);
+  return pipeline;
 }
 
 /**
