@@ -55,6 +55,7 @@ describe('three days of two steps', () => {
       status: 'succeeded',
       message: 'date 2025-07-16 ingestion all done',
       costUsd: null,
+      row: rows[0],
     });
   });
 
@@ -85,8 +86,10 @@ describe('three days of two steps', () => {
     expect(await activitiesOf(pipeline.day(D16))).toEqual([
       { type: 'command', summary: '2025-07-16 · CRM ingestion' },
       { type: 'command', summary: '2025-07-16 · identity' },
-      { type: 'recordLedger', summary: '2025-07-16 · ledger: succeeded' },
     ]);
+    const [planned, ...written] = await activitiesOf(handle);
+    expect(planned).toMatchObject({ type: 'plan' });
+    expect(written[0]).toEqual({ type: 'recordLedger', summary: '2025-07-16 · ledger: succeeded' });
     expect(await currentDetails(handle)).toMatch(
       /^\*\*3 of 3\*\* partitions done; backfill \*\*succeeded\*\*\n\n\d+\.\d s each$/,
     );

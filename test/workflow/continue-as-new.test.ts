@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { addToBackfill, pauseBackfill, resumeBackfill, startBackfill } from '../../src/client/start.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
+import { until } from '../stack/fixtures/processes.js';
 import {
   type CommandPipeline,
   type CommandStack,
@@ -80,8 +81,7 @@ test('a pause, an addition and the order stay across runs', async () => {
   const progress = await pipeline.until('the pause in a new run', ({ status, live, ended }) => {
     return status === 'paused' && Object.keys(live).length === 0 && ended[held] === 'succeeded';
   });
-  const { runId: after } = await pipeline.backfill().describe();
-  expect(after).not.toBe(before);
+  await until('a new run', async () => (await pipeline.backfill().describe()).runId !== before);
   expect(progress.pending).toEqual([FIRST, ...DAYS.slice(4), '2025-08-01']);
   expect(progress.total).toBe(13);
   expect(Object.keys(progress.ended)).toEqual(DAYS.slice(1, 4));

@@ -58,6 +58,7 @@ describe('a partition', () => {
       notifies: false,
       fixes: false,
       sourceAsOf: NOW,
+      localLedger: true,
     });
   });
 

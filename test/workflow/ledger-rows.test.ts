@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { cancelBackfill } from '../../src/client/start.js';
+import { until } from '../stack/fixtures/processes.js';
+import { activitiesOf, type CommandStack, startCommandStack } from '../support/command-pipelines.js';
+
+let commands: CommandStack;
+beforeAll(async () => {
+  commands = await startCommandStack();
+});
+afterAll(() => commands?.stop());
+
+const [D16, D17, D18] = ['2025-07-16', '2025-07-17', '2025-07-18'] as const;
+const THREE_DAYS = { from: D16, to: D18 };
+const typesOf = async (activities: ReturnType<typeof activitiesOf>) => (await activities).map(({ type }) => type);
+
+test('a day that waited for someone writes its own rows, without an activity', async () => {
+  const pipeline = commands.pipeline('waited');
+  pipeline.break(`${D17}.crm`);
+  const handle = await pipeline.start(THREE_DAYS);
+  await pipeline.waiting(D17);
+  await until('both rows', async () => (await pipeline.recorded()).length === 2);
+  pipeline.mend(`${D17}.crm`);
+  await pipeline.resolve(D17, { action: 'retry' });
+  await handle.result();
+  expect(await pipeline.recorded()).toEqual([`${D16} succeeded`, `${D17} waiting`, `${D17} fixed`, `${D18} succeeded`]);
+  expect(await typesOf(activitiesOf(pipeline.day(D17)))).not.toContain('recordLedger');
+  expect(await pipeline.day(D17).result()).not.toHaveProperty('row');
+});
+
+test('a row that the warehouse does not take at once is an activity that people see, until it does', async () => {
+  const pipeline = commands.pipeline('stuck-ledger');
+  pipeline.hold(`${D16}.identity`);
+  const handle = await pipeline.startDay(D16);
+  await pipeline.hasBegun(`${D16}.identity`);
+  const warehouse = await commands.stack.pid('bigquery');
+  process.kill(warehouse, 'SIGSTOP');
+  try {
+    pipeline.release(`${D16}.identity`);
+    await until('the ledger is written by an activity', async () => {
+      const { raw } = await handle.describe();
+      return raw.pendingActivities?.[0]?.activityType?.name === 'recordLedger';
+    });
+  } finally {
+    process.kill(warehouse, 'SIGCONT');
+  }
+  await handle.result();
+  expect(await pipeline.recorded()).toEqual([`${D16} succeeded`]);
+});
+
+test('a backfill that is cancelled leaves the rows of all its days', async () => {
+  const pipeline = commands.pipeline('cut-off');
+  pipeline.hold(`${D18}.identity`);
+  const handle = await pipeline.start(THREE_DAYS);
+  await pipeline.hasBegun(`${D18}.identity`);
+  await cancelBackfill(commands.dayfill, 'cut-off', 'now');
+  await expect(handle.result()).rejects.toThrow();
+  expect(await pipeline.recorded()).toEqual([`${D16} succeeded`, `${D17} succeeded`, `${D18} failed`]);
+});
