@@ -6,6 +6,9 @@ import { backlog } from './backlog.mjs';
 import { backlogYear } from './backlog-year.mjs';
 import { identity } from './identity.mjs';
 import { overhead } from './overhead.mjs';
+import { overheadDay } from './overhead-day.mjs';
+import { overheadPipelines } from './overhead-pipelines.mjs';
+import { overheadRange } from './overhead-range.mjs';
 import { PEERS, peers } from './peers.mjs';
 import { processEvent } from './process-event.mjs';
 import { recovery } from './recovery.mjs';
@@ -15,6 +18,9 @@ const BENCHMARKS = {
   backlog,
   'backlog-year': backlogYear,
   overhead,
+  'overhead-day': overheadDay,
+  'overhead-range': overheadRange,
+  'overhead-pipelines': overheadPipelines,
   identity,
   peers,
   'process-event': processEvent,
