@@ -101,7 +101,6 @@ export async function runWorker(config: Config): Promise<void> {
     await worker.run();
   } finally {
     rmSync(readyFile, { force: true });
-    attemptNotes.close();
     await runner.close();
     await connection.close();
   }

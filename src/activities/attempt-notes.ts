@@ -13,28 +13,26 @@ const noteSchema = z.object({
   boot: z.string(),
   pid: z.number(),
   startTime: z.string(),
-  /** Task tokens, in base64. */
-  attempts: z.array(z.string()),
+  /** Its task token, in base64. */
+  attempt: z.string(),
 });
 
 type Note = z.infer<typeof noteSchema>;
 
 /**
- * What a worker has under way, in a file of its own in `<state dir>/under-way`. A worker that starts gives back at once what a
+ * What a worker has under way: a file for each attempt in `<state dir>/under-way`. A worker that starts gives back at once what a
  * dead one had: the server itself would notice only by a heartbeat that is overdue.
  */
 export class AttemptNotes {
   private readonly folder: string;
-  private readonly file: string;
   private readonly startTime = startTimeOf(process.pid) ?? '';
-  private readonly attempts = new Set<string>();
+  private count = 0;
 
   constructor(
     stateDir: string,
     private readonly logger: Pick<Logger, 'warn'>,
   ) {
     this.folder = path.join(stateDir, 'under-way');
-    this.file = path.join(this.folder, `${HOST}-${process.pid}.json`);
     mkdirSync(this.folder, { recursive: true });
   }
 
@@ -43,14 +41,14 @@ export class AttemptNotes {
     inbound: {
       execute: async (input, next) => {
         if (info.isLocal) return next(input);
-        const attempt = info.base64TaskToken;
-        this.attempts.add(attempt);
-        this.write();
+        const file = path.join(this.folder, `${HOST}-${process.pid}-${this.count++}.json`);
+        const { startTime } = this;
+        const note: Note = { host: HOST, boot: BOOT, pid: process.pid, startTime, attempt: info.base64TaskToken };
+        writeNote(file, note);
         try {
           return await next(input);
         } finally {
-          this.attempts.delete(attempt);
-          this.write();
+          rmSync(file, { force: true });
         }
       },
     },
@@ -61,18 +59,14 @@ export class AttemptNotes {
    * has ended, or another after it, is left alone. What cannot be given back is lost by its heartbeat, as elsewhere.
    */
   async giveBackLost(activities: Pick<AsyncCompletionClient, 'fail'>): Promise<void> {
-    for (const name of readdirSync(this.folder).filter((name) => name.endsWith('.json'))) {
+    const lost = readdirSync(this.folder).map(async (name) => {
       const file = path.join(this.folder, name);
       const note = noteSchema.nullable().parse(readNote(file));
-      if (note === null || mayBeAlive(note)) continue;
-      await Promise.all(note.attempts.map((attempt) => this.giveBack(activities, attempt)));
+      if (note !== null && mayBeAlive(note)) return;
+      if (note !== null) await this.giveBack(activities, note.attempt);
       rmSync(file, { force: true });
-    }
-  }
-
-  /** To be called when nothing is under way any more. */
-  close(): void {
-    rmSync(this.file, { force: true });
+    });
+    await Promise.all(lost);
   }
 
   private async giveBack(activities: Pick<AsyncCompletionClient, 'fail'>, attempt: string): Promise<void> {
@@ -88,12 +82,6 @@ export class AttemptNotes {
       if (!(error instanceof ActivityNotFoundError))
         this.logger.warn({ err: error }, 'an attempt of a lost worker could not be given back');
     }
-  }
-
-  private write(): void {
-    const { attempts, file, startTime } = this;
-    const note: Note = { host: HOST, boot: BOOT, pid: process.pid, startTime, attempts: [...attempts] };
-    writeNote(file, note);
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { shortHash } from '../contracts/ids.js';
@@ -68,11 +68,20 @@ export class RunFiles {
   }
 }
 
-/** Writes or replaces a note as a whole: a crash leaves the old one or the new one. */
+/** Notes are of one length, so that one call of the system replaces the one before. */
+const NOTE_BYTES = 4096;
+
+/**
+ * Writes or replaces a note as a whole: a killed process leaves the old one or the new one. To replace it by a rename would have
+ * the file system write to the disk at once, for every step.
+ */
 export function writeNote(file: string, note: object): void {
-  const fresh = `${file}.${process.pid}`;
-  writeFileSync(fresh, JSON.stringify(note));
-  renameSync(fresh, file);
+  const descriptor = openSync(file, constants.O_WRONLY | constants.O_CREAT);
+  try {
+    writeSync(descriptor, JSON.stringify(note).padEnd(NOTE_BYTES), 0);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** Null when there is none. */
