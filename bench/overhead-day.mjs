@@ -4,13 +4,13 @@ import { execa } from 'execa';
 import { startBackfill } from '../dist/client/start.js';
 import { dayAfter, durationOf, median, round, withStack } from './bench-stack.mjs';
 
-const DAYS = 100;
+const DAYS = 200;
 const ROUNDS = 5;
 const FROM = '2000-01-01';
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
 /**
- * What dayfill adds to a day: two no-op `command` steps over 100 days, plan and ledger rows included, beside the same two programs
+ * What dayfill adds to a day: two no-op `command` steps over 200 days, plan and ledger rows included, beside the same two programs
  * as two activities of a bare Temporal workflow, a child of another for each day, on the same server; in turns. Then the same
  * through the command line, and by a shell loop.
  * @returns {Promise<{dayfill: number, bare: number, ratio: number, commandLine: number, shell: number, days: number}>} milliseconds per

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { RESULT_VARIABLE, takeResult } from './command-result.js';
 import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
@@ -34,7 +34,7 @@ export const command = stepActivity('command', async (context): Promise<StepOutp
     const said = output.last === '' ? '' : ` Its last line: ${output.last}`;
     throw new StepError('exit_code', `${program} ${problem}.${said}`, { exitCode });
   } finally {
-    await rm(resultFile, { force: true });
+    rmSync(resultFile, { force: true });
   }
 });
 

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { ApplicationFailure, type CancelledFailure, Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
@@ -197,7 +197,7 @@ class StepAttempt<K extends ActivityKind> {
       ...{ key: request.key, labels, venv, maxBytesBilled },
       passed: given.env ?? [],
     });
-    await mkdir(env.DAGSTER_HOME!, { recursive: true });
+    mkdirSync(env.DAGSTER_HOME!, { recursive: true });
     const attempt = this.activity.info.attempt;
     log.write(`# ${request.key}: ${this.kind}, attempt ${attempt}, ${new Date().toISOString()}`);
     return run({

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
 import path from 'node:path';
 import { maskPersonal } from './mask.js';
 import { lastBytes } from './text.js';
@@ -28,7 +27,7 @@ export class LogFile {
   /** Makes the file and the folders above it. */
   static async create(stateDir: string, relativePath: string): Promise<LogFile> {
     const absolutePath = path.join(stateDir, relativePath);
-    await mkdir(path.dirname(absolutePath), { recursive: true });
+    mkdirSync(path.dirname(absolutePath), { recursive: true });
     const stream = createWriteStream(absolutePath, { flags: 'wx', mode: 0o600 });
     await once(stream, 'open');
     return new LogFile(relativePath, absolutePath, stream);

@@ -12,6 +12,7 @@ import {
   type TableContents,
   talbotsTables,
 } from '../support/talbots.js';
+import { until } from './fixtures/processes.js';
 
 const SHIPPED = path.resolve('pipelines/talbots');
 const RUNNERS = ['cli', 'warm'];
@@ -50,7 +51,11 @@ async function ranBy(runner: string): Promise<{ tables: Record<string, TableCont
   const pipeline = `talbots-${runner}`;
   const { exitCode } = await dayfill(stack, 'run', pipeline, '--partitions', DAYS.join(','), '--json');
   expect(exitCode).toBe(3);
-  const { rows } = await dayfillJson(stack, 'ledger', pipeline);
+  // A day that waits is told before its row is written.
+  const { rows } = await until('both days are in the ledger', async () => {
+    const ledger = await dayfillJson(stack, 'ledger', pipeline);
+    return ledger.rows.length === DAYS.length ? ledger : null;
+  });
   const tables = await talbotsTables(stack);
   await dayfill(stack, 'cancel', pipeline, '--now');
   await dropTalbotsTables(stack);
