@@ -3,7 +3,15 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 import { startTestStack, type TestStack } from '../support/stack.js';
-import { dayfill, dayfillJson, query, sampleFiles, type TableContents, talbotsTables } from '../support/talbots.js';
+import {
+  dayfill,
+  dayfillJson,
+  query,
+  sampleFiles,
+  type TableContents,
+  talbotsBigQuery,
+  talbotsTables,
+} from '../support/talbots.js';
 
 const FIVE_DAYS = ['--from', '2025-07-16', '--to', '2025-07-20'];
 const STATUSES = {
@@ -40,6 +48,25 @@ test('five days: three succeed, two are fixed', async () => {
   expect(statusesIn(report)).toEqual(STATUSES);
   expect(exitCode).toBe(0);
 }, 600_000);
+
+test('a day asks the warehouse no more than it must, and two processes do all days', async () => {
+  const [jobs] = await talbotsBigQuery(stack).getJobs({ projection: 'full', maxResults: 10_000 });
+  const ofStep = (step: string) =>
+    jobs.filter(({ metadata: { configuration } }) => {
+      const { dayfill_partition: day, dayfill_step: label } = configuration.labels ?? {};
+      return day === '2025-07-18' && label === step;
+    });
+  expect(ofStep('crm').length).toBeLessThanOrEqual(11);
+  expect(ofStep('identity').length).toBeLessThanOrEqual(68);
+
+  const { rows } = await dayfillJson(stack, 'ledger', 'talbots');
+  const logs: string[] = rows.flatMap(({ steps }: { steps: { log: string }[] }) => steps.map(({ log }) => log));
+  const pids = logs.map(
+    (log) => /# done by process (\d+)/.exec(readFileSync(path.join(stack.stateDir, log), 'utf8'))?.[1],
+  );
+  expect(pids).not.toContain(undefined);
+  expect(new Set(pids).size).toBe(2);
+});
 
 test('each fixed day names its remedy and the failure that it healed', async () => {
   const step = (id: string, status: string, remedies: string[], tests: string[]) =>
