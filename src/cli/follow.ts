@@ -11,6 +11,8 @@ import { progressQuery } from '../contracts/messages.js';
 import { sentence } from './tables.js';
 
 const POLL_MS = 500;
+/** Thousands of partitions are a long answer: asking takes at most a tenth of the time. */
+const REST = 10;
 const LAST_ANSWER_MS = 5000;
 
 /** How following ended: the backfill did, something waits and the caller did not want to wait with it, or `signal`. */
@@ -41,11 +43,14 @@ export async function followBackfill(
     end = value;
   });
   if (!(await workerPolls(dayfill).catch(() => true))) told.outage(new NoWorkerError().message);
+  let tookMs = 0;
   while (end === null) {
-    await Promise.race([closed, setTimeout(POLL_MS)]);
+    await Promise.race([closed, setTimeout(Math.max(POLL_MS, REST * tookMs))]);
     if (signal.aborted) break;
+    const asked = performance.now();
     try {
       const progress = await backfillProgress(dayfill, pipeline);
+      tookMs = performance.now() - asked;
       if (progress === null) continue;
       told.progress(progress);
       const [current] = Object.keys(progress.live);
