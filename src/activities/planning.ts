@@ -37,7 +37,8 @@ export function planningActivities({ loadPipeline, ledger, client, clients }: Pl
     const changes = input.stale === true ? await changesOf(clients, definition, input.vars, span) : undefined;
     const planned = planPartitions(definition, input, latest, changes);
     if (!isAddition) checkPreviousStates(definition, planned.partitions, latest);
-    return { ...planned, pipeline, writesRows: !needsPreviousState(definition) };
+    const firstStep = input.fromStep ?? definition.steps[0]!.id;
+    return { ...planned, pipeline, writesRows: !needsPreviousState(definition), firstStep };
   }
 
   /** A row that says `waiting` for a workflow that is gone (terminated) would be believed for ever. */

@@ -74,6 +74,8 @@ export interface Plan {
   budgetUsd?: number | null;
   /** Whether the backfill writes the ledger rows of days that needed nobody: unless each day asks for the row of the one before. */
   writesRows?: boolean;
+  /** The step that a partition begins with. */
+  firstStep?: string;
 }
 
 const partitionReportSchema = z.strictObject({

@@ -11,12 +11,16 @@ export const DAYFILL_STEP = defineSearchAttributeKey('DayfillStep', 'KEYWORD');
 /** Temporal's own: the time for which a schedule started a workflow, however late it did. */
 export const SCHEDULED_START_TIME = defineSearchAttributeKey('TemporalScheduledStartTime', 'DATETIME');
 
-/** What a partition is found by from its start. */
-export function partitionAttributes({ pipeline, partition, vars }: PartitionInput): SearchAttributePair[] {
+/** What a partition is found by from its start; its first step where that is known. */
+export function partitionAttributes(
+  { pipeline, partition, vars }: PartitionInput,
+  firstStep?: string,
+): SearchAttributePair[] {
   return [
     { key: DAYFILL_PIPELINE, value: variantName(pipeline, vars) },
     { key: DAYFILL_PARTITION, value: partition },
     { key: DAYFILL_STATUS, value: 'running' },
+    ...(firstStep === undefined ? [] : [{ key: DAYFILL_STEP, value: firstStep }]),
   ];
 }
 

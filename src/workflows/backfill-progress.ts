@@ -34,6 +34,8 @@ export interface BackfillCarry {
   ofCatchUp: string[];
   /** Whether it writes the ledger rows of days that needed nobody. */
   writesRows: boolean;
+  /** The step that its partitions begin with; unknown to an older version. */
+  firstStep?: string | undefined;
 }
 
 /** What a backfill knows of its partitions. Every change moves `version`, so that the loop can wait for "something changed". */
@@ -49,7 +51,7 @@ export class BackfillProgress {
   }
 
   static planned(plan: Plan, input: Pick<BackfillInput, 'order' | 'stale' | 'startedBy'>, now: Date): BackfillProgress {
-    const { pipeline, concurrency, onFailure, notifies, budgetUsd = null, writesRows = false } = plan;
+    const { pipeline, concurrency, onFailure, notifies, budgetUsd = null, writesRows = false, firstStep } = plan;
     const pending = plan.partitions.filter(({ action }) => action === 'run').map(({ partition }) => partition);
     return new BackfillProgress({
       pipeline,
@@ -73,6 +75,7 @@ export class BackfillProgress {
       stale: input.stale === true,
       ofCatchUp: input.startedBy === undefined ? [] : [...pending],
       writesRows,
+      firstStep,
     });
   }
 

@@ -231,7 +231,7 @@ class BackfillRun {
 
   private async run(key: string): Promise<void> {
     const { pipeline, vars, fromStep, reason } = this.input;
-    const { onFailure, ofCatchUp, writesRows } = this.progress.carry;
+    const { onFailure, ofCatchUp, writesRows, firstStep } = this.progress.carry;
     const childInput: PartitionInput = { pipeline, partition: key, onFailure };
     if (vars !== undefined) childInput.vars = vars;
     if (fromStep !== undefined) childInput.fromStep = fromStep;
@@ -250,7 +250,7 @@ class BackfillRun {
           workflowId,
           args: [childInput],
           staticSummary: `${pipeline} · ${key}`,
-          typedSearchAttributes: partitionAttributes(childInput),
+          typedSearchAttributes: partitionAttributes(childInput, firstStep),
           parentClosePolicy: onFailure === 'park' ? ParentClosePolicy.ABANDON : ParentClosePolicy.REQUEST_CANCEL,
         });
         if (row !== undefined) this.rows.add(row);

@@ -28,6 +28,9 @@ import type { DecisionDesk } from './decision-desk.js';
 import { partitionDetails } from './details.js';
 import { recordLedger, recordLedgerLocally } from './run-step.js';
 
+/** Nobody could see the step of a day that has been running for less; its end tells the last one. */
+const QUICK_MS = 1000;
+
 /** What is known of one partition while it runs, and the places it is told to: the query, the Web UI, the parent, the ledger. */
 export class PartitionRecord {
   private readonly startedAt = new Date().toISOString();
@@ -36,6 +39,8 @@ export class PartitionRecord {
   private rendered: RenderedPartition | null = null;
   private status: PartitionStatus = 'running';
   private step: string | null = null;
+  /** The step in the search attributes; a backfill gives the first one at the start. */
+  private shownStep: string | null = null;
   private failure: Failure | null = null;
   private failures = 0;
   private rows = 0;
@@ -47,8 +52,9 @@ export class PartitionRecord {
     private readonly desk: DecisionDesk,
   ) {
     // A backfill starts its partitions with them.
-    if (workflowInfo().typedSearchAttributes.get(DAYFILL_STATUS) === undefined)
-      upsertSearchAttributes(partitionAttributes(input));
+    const given = workflowInfo().typedSearchAttributes;
+    this.shownStep = given.get(DAYFILL_STEP) ?? null;
+    if (given.get(DAYFILL_STATUS) === undefined) upsertSearchAttributes(partitionAttributes(input));
   }
 
   /** Takes the pipeline file as it was read; steps that have an outcome keep it, and so does the time of the first read. */
@@ -92,6 +98,9 @@ export class PartitionRecord {
   beginStep(stepId: string): void {
     this.step = stepId;
     this.outcome(stepId).status = 'running';
+    const isQuick = this.rendered?.localLedger === true && Date.now() - Date.parse(this.startedAt) < QUICK_MS;
+    if (this.shownStep === stepId || (isQuick && this.shownStep !== null)) return;
+    this.shownStep = stepId;
     upsertSearchAttributes([{ key: DAYFILL_STEP, value: stepId }]);
   }
 
@@ -231,7 +240,10 @@ export class PartitionRecord {
   async end(status: PartitionStatus): Promise<LedgerRow | undefined> {
     this.status = status;
     this.failure = null;
-    upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
+    upsertSearchAttributes([
+      { key: DAYFILL_STATUS, value: status },
+      { key: DAYFILL_STEP, value: this.step },
+    ]);
     setCurrentDetails(partitionDetails(this.state()));
     if (status === 'succeeded' && this.input.recordedBy === 'backfill' && !this.parentWatches) return this.row();
     await this.writeRow();
@@ -258,7 +270,10 @@ export class PartitionRecord {
     this.status = status;
     this.failure = failure;
     this.parentWatches = true;
-    upsertSearchAttributes([{ key: DAYFILL_STATUS, value: status }]);
+    upsertSearchAttributes([
+      { key: DAYFILL_STATUS, value: status },
+      { key: DAYFILL_STEP, value: this.step },
+    ]);
     setCurrentDetails(partitionDetails(this.state()));
     await this.tellParent();
   }

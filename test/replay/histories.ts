@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import proto, { type temporal } from '@temporalio/proto';
 
@@ -37,10 +37,10 @@ export function historyOf({ history }: SavedHistory): History {
   return History.fromObject(history);
 }
 
-/** Removes the histories that are there, before new ones are saved. */
+/** Removes the histories that are there, but for those of older versions, before new ones are saved. */
 export function clearHistories(): void {
-  rmSync(HISTORIES_DIR, { recursive: true, force: true });
-  mkdirSync(HISTORIES_DIR);
+  for (const { name } of savedHistories())
+    if (!name.startsWith('older-')) rmSync(path.join(HISTORIES_DIR, `${name}.json`));
 }
 
 /**
