@@ -8,7 +8,6 @@ read; UPDATE, DELETE and MERGE count the whole rows of the table that they chang
 
 import json
 import re
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +63,6 @@ class _Sample:
     dates: set[str]
 
 
-_planning = threading.Lock()
 # By the table's quoted name; taken anew when a table's rows or columns have changed much.
 _sampled: dict[str, _Sample] = {}
 
@@ -99,14 +97,7 @@ def _bytes_by_table(
 
 
 def _plan(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None) -> list[dict[str, Any]]:
-    # Statistics would answer `max(x)`, or a filter that no row fulfils, without a look at the column. The setting is
-    # that of all connections, and a dry run can be planned beside a job.
-    with _planning:
-        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-        try:
-            [(_, plan)] = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters).fetchall()
-        finally:
-            connection.execute("RESET disabled_optimizers")
+    [(_, plan)] = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters).fetchall()
     return json.loads(plan)
 
 
@@ -265,5 +256,14 @@ def install() -> None:
     def translate_others(error: BaseException, **options: Any) -> DomainError:
         return error if isinstance(error, BytesBilledLimitExceeded) else translate_error(error, **options)
 
+    apply_pragmas = DuckDBEngine._apply_session_pragmas
+
+    def apply_pragmas_for_plans(self: DuckDBEngine) -> None:
+        apply_pragmas(self)
+        # Statistics would answer `max(x)`, or a filter that no row fulfils, without a look at the column. The setting is that of
+        # all connections; to change it while another connection plans a statement can crash DuckDB.
+        self._connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+
+    DuckDBEngine._apply_session_pragmas = apply_pragmas_for_plans
     DuckDBEngine.fetch_arrow = fetch_charged
     executor.translate_runtime_error = translate_others
