@@ -300,7 +300,9 @@ export class PartitionRecord {
 
   private async writeRow(): Promise<void> {
     const row = this.row();
-    await (this.rendered?.localLedger === true ? recordLedgerLocally(row) : recordLedger([row]));
+    // A local activity holds the workflow task open: a decision in that task would be answered late, or lost with it.
+    const isLocal = this.rendered?.localLedger === true && !this.parentWatches;
+    await (isLocal ? recordLedgerLocally(row) : recordLedger([row]));
   }
 
   private row(): LedgerRow {

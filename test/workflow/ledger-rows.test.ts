@@ -13,7 +13,7 @@ const [D16, D17, D18] = ['2025-07-16', '2025-07-17', '2025-07-18'] as const;
 const THREE_DAYS = { from: D16, to: D18 };
 const typesOf = async (activities: ReturnType<typeof activitiesOf>) => (await activities).map(({ type }) => type);
 
-test('a day that waited for someone writes its own rows, without an activity', async () => {
+test('a day that waited for someone writes its own rows, by activities', async () => {
   const pipeline = commands.pipeline('waited');
   pipeline.break(`${D17}.crm`);
   const handle = await pipeline.start(THREE_DAYS);
@@ -23,7 +23,8 @@ test('a day that waited for someone writes its own rows, without an activity', a
   await pipeline.resolve(D17, { action: 'retry' });
   await handle.result();
   expect(await pipeline.recorded()).toEqual([`${D16} succeeded`, `${D17} waiting`, `${D17} fixed`, `${D18} succeeded`]);
-  expect(await typesOf(activitiesOf(pipeline.day(D17)))).not.toContain('recordLedger');
+  const written = (await typesOf(activitiesOf(pipeline.day(D17)))).filter((type) => type === 'recordLedger');
+  expect(written).toHaveLength(2);
   expect(await pipeline.day(D17).result()).not.toHaveProperty('row');
 });
 
