@@ -40,7 +40,7 @@ export class PartitionRecord {
   private status: PartitionStatus = 'running';
   private step: string | null = null;
   /** The step in the search attributes; a backfill gives the first one at the start. */
-  private shownStep: string | null = null;
+  private shownStep: string | null;
   private failure: Failure | null = null;
   private failures = 0;
   private rows = 0;
@@ -240,11 +240,7 @@ export class PartitionRecord {
   async end(status: PartitionStatus): Promise<LedgerRow | undefined> {
     this.status = status;
     this.failure = null;
-    upsertSearchAttributes([
-      { key: DAYFILL_STATUS, value: status },
-      { key: DAYFILL_STEP, value: this.step },
-    ]);
-    setCurrentDetails(partitionDetails(this.state()));
+    this.show();
     if (status === 'succeeded' && this.input.recordedBy === 'backfill' && !this.parentWatches) return this.row();
     await this.writeRow();
     if (this.parentWatches) await this.tellParent();
@@ -270,12 +266,18 @@ export class PartitionRecord {
     this.status = status;
     this.failure = failure;
     this.parentWatches = true;
+    this.show();
+    await this.tellParent();
+  }
+
+  /** Tells the Web UI the status, and the step with it. */
+  private show(): void {
+    this.shownStep = this.step;
     upsertSearchAttributes([
-      { key: DAYFILL_STATUS, value: status },
+      { key: DAYFILL_STATUS, value: this.status },
       { key: DAYFILL_STEP, value: this.step },
     ]);
-    setCurrentDetails(partitionDetails(this.state()));
-    await this.tellParent();
+    this.refresh();
   }
 
   private async tellParent(): Promise<void> {

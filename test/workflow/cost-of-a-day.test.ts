@@ -61,7 +61,7 @@ test('a good day is few events, few bytes, few requests and no process beside it
   const writes = events.filter(
     ({ activityTaskScheduledEventAttributes: scheduled }) => scheduled?.activityType?.name === 'recordLedger',
   );
-  // A write, with its workflow task and its timer, is eleven events, once a second.
+  // A write, with its workflow task and its timer, is eleven events, every other second.
   expect(events.length).toBeLessThanOrEqual(EVENTS_IN_THE_BACKFILL * DAYS + 11 * (writes.length + 1) + 20);
   expect(writes.length).toBeLessThan(DAYS / 2);
 
