@@ -2,10 +2,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { execa } from 'execa';
+import { median, round, withStack } from './bench-stack.mjs';
 
-const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const ROUNDS = 11;
 /** A step that is long under way, and leaves a line each time it begins. */
 const PIPELINE = `
@@ -22,59 +20,52 @@ steps:
  * seconds; the parts are medians, one after the other
  */
 export async function recovery({ log }) {
-  const stateDir = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-'));
-  const pipeline = path.join(stateDir, 'pipelines', 'long');
-  const env = {
-    DAYFILL_STATE_DIR: stateDir,
-    DAYFILL_VENV: process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv'),
-    DAYFILL_PIPELINES: path.dirname(pipeline),
-    DAYFILL_LOG_LEVEL: 'warn',
-    TEMPORAL_CONFIG_FILE: path.join(stateDir, 'none.toml'),
-  };
-  const dayfill = (...args) =>
-    execa(process.execPath, [path.join(ROOT, 'bin/dayfill.js'), ...args], { env, cwd: ROOT });
+  const folder = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-pipelines-'));
+  const pipeline = path.join(folder, 'long');
+  try {
+    await mkdir(pipeline);
+    await writeFile(path.join(pipeline, 'pipeline.yaml'), PIPELINE);
+    return await withStack(folder, (stack) => killed(stack, pipeline, log));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function killed({ dayfill, stateDir }, pipeline, log) {
   const begun = () => textOf(path.join(pipeline, 'begun')).then(({ length }) => length);
   const worker = () => textOf(path.join(stateDir, 'worker.json')).then((text) => (text ? JSON.parse(text).pid : null));
-  try {
-    await mkdir(pipeline, { recursive: true });
-    await writeFile(path.join(pipeline, 'pipeline.yaml'), PIPELINE);
-    await dayfill('stack', 'up');
-    await dayfill('run', 'long', '--partitions', '2025-07-01', '--detach');
-    const rounds = [];
-    for (let round = 1; round <= ROUNDS; round++) {
-      await until(async () => (await begun()) === round);
-      await setTimeout(1000 + Math.random() * 2000);
-      const killed = await worker();
-      const at = performance.now();
-      process.kill(killed, 'SIGKILL');
-      const up = dayfill('stack', 'up');
-      await until(async () => ![killed, null].includes(await worker()));
-      const workerPolls = performance.now() - at;
-      await until(async () => (await begun()) === round + 1);
-      rounds.push({ workerPolls, total: performance.now() - at });
-      await up;
-    }
-    const seconds = (of) => rounds.map((round) => of(round) / 1000).sort((a, b) => a - b);
-    const totals = seconds(({ total }) => total);
-    const figures = {
-      rounds: ROUNDS,
-      median: median(totals),
-      min: round(totals[0]),
-      max: round(totals.at(-1)),
-      parts: {
-        workerPolls: median(seconds(({ workerPolls }) => workerPolls)),
-        stepRuns: median(seconds(({ workerPolls, total }) => total - workerPolls)),
-      },
-    };
-    log(`from the kill of the worker, and "dayfill stack up" at once, until its step runs again; ${ROUNDS} rounds`);
-    log(`  median ${figures.median} s, min ${figures.min} s, max ${figures.max} s`);
-    log(`  until the next worker polls  ${figures.parts.workerPolls} s`);
-    log(`  from then until it runs      ${figures.parts.stepRuns} s`);
-    return figures;
-  } finally {
-    await dayfill('stack', 'down');
-    await rm(stateDir, { recursive: true, force: true });
+  await dayfill('run', 'long', '--partitions', '2025-07-01', '--detach');
+  const rounds = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    await until(async () => (await begun()) === round);
+    await setTimeout(1000 + Math.random() * 2000);
+    const before = await worker();
+    const at = performance.now();
+    process.kill(before, 'SIGKILL');
+    const up = dayfill('stack', 'up');
+    await until(async () => ![before, null].includes(await worker()));
+    const workerPolls = performance.now() - at;
+    await until(async () => (await begun()) === round + 1);
+    rounds.push({ workerPolls, total: performance.now() - at });
+    await up;
   }
+  const seconds = (of) => rounds.map((round) => of(round) / 1000).sort((a, b) => a - b);
+  const totals = seconds(({ total }) => total);
+  const figures = {
+    rounds: ROUNDS,
+    median: round(median(totals)),
+    min: round(totals[0]),
+    max: round(totals.at(-1)),
+    parts: {
+      workerPolls: round(median(seconds(({ workerPolls }) => workerPolls))),
+      stepRuns: round(median(seconds(({ workerPolls, total }) => total - workerPolls))),
+    },
+  };
+  log(`from the kill of the worker, and "dayfill stack up" at once, until its step runs again; ${ROUNDS} rounds`);
+  log(`  median ${figures.median} s, min ${figures.min} s, max ${figures.max} s`);
+  log(`  until the next worker polls  ${figures.parts.workerPolls} s`);
+  log(`  from then until it runs      ${figures.parts.stepRuns} s`);
+  return figures;
 }
 
 /** Empty when there is none. */
@@ -84,12 +75,4 @@ function textOf(file) {
 
 async function until(condition) {
   while (!(await condition())) await setTimeout(5);
-}
-
-function median(sorted) {
-  return round(sorted[Math.floor(sorted.length / 2)]);
-}
-
-function round(value) {
-  return Math.round(value * 100) / 100;
 }
