@@ -151,6 +151,20 @@ describe('queries', () => {
     ]);
   });
 
+  test('a merge on false replaces a partition, whether its source has an alias or is a table', async () => {
+    await rows(`create table probe.replaced as select date '2025-07-16' day, n from unnest([1, 2]) n;
+      insert into probe.replaced values ('2025-07-17', 3);
+      create table probe.arriving as select date '2025-07-16' day, 9 n`);
+    const merge = (source: string) =>
+      rows(`merge into probe.replaced as known using ${source} on false
+        when not matched by source and known.day in (date '2025-07-16') then delete
+        when not matched then insert (day, n) values (day, n)`);
+    for (const source of ['(select * from probe.arriving) as fresh', 'probe.arriving']) {
+      await merge(source);
+      expect((await rows('select n from probe.replaced order by n')).map(({ n }) => n)).toEqual([3, 9]);
+    }
+  });
+
   test.each([
     ['selec 1', 400, 'Syntax error: Unexpected identifier "selec" at [1:1]'],
     ['select 1,\n  nocolumn from unnest([1])', 400, 'Unrecognized name: nocolumn at [2:3]'],

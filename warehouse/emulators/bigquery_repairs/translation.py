@@ -9,6 +9,7 @@
 | a column called at, check, show … | syntax error | works |
 | update t set t.a = 1 | syntax error | works |
 | merge … then insert row | syntax error | works |
+| merge … on false | each row is compared with each other | none is |
 | partition by date(ts), timestamp_trunc(ts, day) | no timePartitioning | as with a column |
 | from `dataset.name_*` where a table's name has a "-" | syntax error | works |
 | @name inside a string or a comment | taken for a parameter | left alone |
@@ -26,7 +27,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
-_WORTH_PARSING = re.compile(r"\b(NUMERIC|DECIMAL|IGNORE\s+NULLS|WEEK\s*\(|ISOWEEK|CREATE\s|UPDATE\s)", re.IGNORECASE)
+_WORTH_PARSING = re.compile(
+    r"\b(NUMERIC|DECIMAL|IGNORE\s+NULLS|WEEK\s*\(|ISOWEEK|CREATE\s|UPDATE\s|ON\s+FALSE)", re.IGNORECASE
+)
 _CREATES = re.compile(r"\bCREATE\s", re.IGNORECASE)
 # Words that DuckDB reserves, BigQuery does not, and sqlglot does not know to quote.
 _RESERVED_BY_DUCKDB = (
@@ -106,6 +109,16 @@ def _unqualify_set(tree: exp.Expression) -> bool:
     return changed
 
 
+def _join_nothing_by_hash(tree: exp.Expression) -> bool:
+    """`merge … on false`, which dbt replaces partitions by. DuckDB goes through all pairs of rows, unless it finds an equation."""
+    merges = [merge for merge in tree.find_all(exp.Merge) if merge.args["on"] == exp.false()]
+    for merge in merges:
+        target, source = (merge.args[each].alias_or_name for each in ("this", "using"))
+        equation = f"`{target}`.rowid = CASE WHEN `{source}` IS NULL THEN NULL END"
+        merge.set("on", sqlglot.parse_one(equation, read="bigquery"))
+    return bool(merges)
+
+
 def _prepare(bigquery_sql: str) -> str:
     """BigQuery SQL in, BigQuery SQL that translates rightly out. What does not parse is left for stock to refuse."""
     if not _WORTH_PARSING.search(bigquery_sql):
@@ -114,7 +127,14 @@ def _prepare(bigquery_sql: str) -> str:
         tree = sqlglot.parse_one(bigquery_sql, read="bigquery")
     except sqlglot.errors.SqlglotError:
         return bigquery_sql
-    steps = (_widen_numeric, _unwrap_created_select, _filter_distinct_nulls, _start_weeks_on_monday, _unqualify_set)
+    steps = (
+        _widen_numeric,
+        _unwrap_created_select,
+        _filter_distinct_nulls,
+        _start_weeks_on_monday,
+        _unqualify_set,
+        _join_nothing_by_hash,
+    )
     changed = [step(tree) for step in steps]
     return tree.sql("bigquery") if any(changed) else bigquery_sql
 
