@@ -22,8 +22,13 @@ _parse_one = sqlglot.parse_one
 
 
 @lru_cache(maxsize=512)
-def _remembered(sql: str, read: str | None, into: type[sqlglot.Expr] | None = None) -> sqlglot.Expr:
+def _tree(sql: str, read: str | None, into: type[sqlglot.Expr] | None) -> sqlglot.Expr:
     return _parse_one(sql, read=read, into=into)
+
+
+def _remembered(sql: str, read: str | None, into: type[sqlglot.Expr] | None = None) -> sqlglot.Expr:
+    # The cache takes a text for another where an argument is left out or named.
+    return _tree(sql, read, into)
 
 
 def _copied(sql: str, read: Any = None, into: Any = None, **options: Any) -> sqlglot.Expr:
@@ -43,9 +48,11 @@ def _classified(sql: str) -> sqlglot.Expr | None:
         return None
 
 
-def _is_dml(sql: str) -> bool:
+@lru_cache(maxsize=2048)
+def _changed_tables(sql: str, project_id: str) -> tuple[tuple[str, str, str], ...]:
+    """The tables that the text, if it is DML, changes."""
     tree = _classified(sql)
-    return tree is not None and executor._is_dml(tree)
+    return tuple(executor._dml_target_tables(tree, project_id)) if tree is not None and executor._is_dml(tree) else ()
 
 
 @lru_cache(maxsize=2048)
@@ -63,15 +70,18 @@ def install() -> None:
     for module in (ddl_sync, ddl_result, routine_ddl, catalog_schema):
         module.sqlglot = looking
     executor._parse_for_classification = _classified
-    reject, capture = executor._reject_dml_on_immutable, executor._capture_dml_snapshots
+    reject = executor._reject_dml_on_immutable
 
     def reject_dml(project_id: str, sql: str, context: Any) -> None:
-        if _is_dml(sql):
+        tables = [context.catalog.get_table(*table) for table in _changed_tables(sql, project_id)]
+        if any(table and table.table_type in {"SNAPSHOT", "MATERIALIZED_VIEW"} for table in tables):
             reject(project_id, sql, context)
 
-    async def capture_dml(project_id: str, sql: str, context: Any) -> None:
-        if _is_dml(sql):
-            await capture(project_id, sql, context)
+    async def tell_change(project_id: str, sql: str, context: Any) -> None:
+        for table in _changed_tables(sql, project_id):
+            if context.catalog.get_table(*table) is not None:
+                async with context.engine.write_lock():
+                    context.snapshots.record_change(*table)
 
     restrict = inner_query.rewrite_for_row_access
 
@@ -83,5 +93,5 @@ def install() -> None:
         return sql
 
     inner_query.rewrite_for_row_access = restrict_if_need_be
-    executor._reject_dml_on_immutable, executor._capture_dml_snapshots = reject_dml, capture_dml
+    executor._reject_dml_on_immutable, executor._capture_dml_snapshots = reject_dml, tell_change
     interpreter._is_row_producing = lambda sql: isinstance(_classified(sql), sqlglot.exp.Query)
