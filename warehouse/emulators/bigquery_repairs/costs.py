@@ -90,10 +90,21 @@ def _bytes_by_table(
     reads = _reads(_plan(connection, sql, parameters))
     changed = _CHANGED.match(sql)
     changed_table = changed and _parts(changed[1])[-2:]
+    whole = {table for table in reads if list(table[-2:]) == changed_table}
+    tables = [table for table, read in reads.items() if read.columns or read.words or table in whole]
+    counts = _row_counts(connection, tables)
     return [
-        _table_bytes(job, connection, table, read, whole=list(table[-2:]) == changed_table)
-        for table, read in reads.items()
+        _table_bytes(job, connection, table, reads[table], count, whole=table in whole)
+        for table, count in zip(tables, counts, strict=True)
     ]
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection, tables: list[tuple[str, ...]]) -> list[int]:
+    """How many rows each of the tables has, by one query."""
+    if not tables:
+        return []
+    counts = [f"SELECT {index}, count(*) FROM {_name(table)}" for index, table in enumerate(tables)]
+    return [count for _, count in sorted(connection.execute(" UNION ALL ".join(counts)).fetchall())]
 
 
 def _plan(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None) -> list[dict[str, Any]]:
@@ -111,7 +122,8 @@ def _reads(plan: list[dict[str, Any]]) -> dict[tuple[str, ...], _Read]:
         if "Table" in details:
             read = reads.setdefault(tuple(_parts(details["Table"])), _Read())
             pushed = _texts(details.get("Filters"))
-            read.columns.update(_texts(details.get("Projections")))
+            # A scan that only counts rows projects a column without a name.
+            read.columns.update(filter(None, _texts(details.get("Projections"))))
             read.words.update(*map(_words, pushed))
             read.scans.append([*filters, *pushed])
         own = _texts(details.get("Expression")) if node["name"].strip() == "FILTER" else []
@@ -120,12 +132,9 @@ def _reads(plan: list[dict[str, Any]]) -> dict[tuple[str, ...], _Read]:
 
 
 def _table_bytes(
-    job: Job, connection: duckdb.DuckDBPyConnection, table: tuple[str, ...], read: _Read, *, whole: bool
+    job: Job, connection: duckdb.DuckDBPyConnection, table: tuple[str, ...], read: _Read, count: int, *, whole: bool
 ) -> int:
-    if not (read.columns or read.words or whole):
-        return 0
-    name = ".".join(_quoted(part) for part in table)
-    [(count,)] = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
+    name = _name(table)
     sampled = _sampled.get(name)
     if sampled is None or not read.columns <= sampled.widths.keys() or not sampled.rows <= 2 * count <= 4 * sampled.rows:
         sampled = _sampled[name] = _sample(connection, name, count)
@@ -232,6 +241,10 @@ def _texts(value: str | list[str] | None) -> list[str]:
 
 def _parts(name: str) -> list[str]:
     return [part[1:-1].replace('""', '"') if part.startswith('"') else part for part in re.findall(_NAME, name)]
+
+
+def _name(table: tuple[str, ...]) -> str:
+    return ".".join(map(_quoted, table))
 
 
 def _quoted(name: str) -> str:
