@@ -5,6 +5,7 @@ and an extension that must be put into the home folder by hand before the first 
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,10 +22,8 @@ _of_thread = threading.local()
 
 
 def _open(engine: DuckDBEngine) -> duckdb.DuckDBPyConnection:
-    """A further connection to the engine's database, in UTC like BigQuery."""
-    connection = engine._connection.cursor()
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
+    """A further connection to the engine's database."""
+    return engine._connection.cursor()
 
 
 def _connection(engine: DuckDBEngine) -> duckdb.DuckDBPyConnection:
@@ -73,6 +72,17 @@ def _load_spatial(engine: DuckDBEngine) -> None:
     engine.connection.execute(f"LOAD '{extension}'")
 
 
+def _apply_settings(engine: DuckDBEngine) -> None:
+    """Those of every connection, set once: to change them while another connection plans a statement can crash DuckDB."""
+    # In UTC like BigQuery.
+    engine._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    # Statistics would answer `max(x)`, or a filter that no row fulfils, without a look at the column: `costs` would miss it.
+    engine._connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
+    # While other threads work, the one that waits for them asks again and again: a small statement takes half as much processor
+    # time again. The other half of the cores is for those who send the statements.
+    engine._connection.execute(f"SET GLOBAL threads = {max(1, (os.cpu_count() or 1) // 2)}")
+
+
 class _SteadyDict(dict):
     """A dictionary that one thread may change while another walks through it."""
 
@@ -90,10 +100,11 @@ class _SteadyDict(dict):
 
 
 def install() -> None:
-    """Replace the engine's connection, lock and extension loading, and the catalog's dictionaries."""
+    """Replace the engine's connection, lock, settings and extension loading, and the catalog's dictionaries."""
     DuckDBEngine.connection = property(_connection)
     DuckDBEngine.write_lock = _write_lock
     DuckDBEngine._load_spatial = _load_spatial
+    DuckDBEngine._apply_session_pragmas = _apply_settings
 
     make_engine = DuckDBEngine.__init__
     make_catalog = MemoryCatalogRepository.__init__

@@ -269,14 +269,5 @@ def install() -> None:
     def translate_others(error: BaseException, **options: Any) -> DomainError:
         return error if isinstance(error, BytesBilledLimitExceeded) else translate_error(error, **options)
 
-    apply_pragmas = DuckDBEngine._apply_session_pragmas
-
-    def apply_pragmas_for_plans(self: DuckDBEngine) -> None:
-        apply_pragmas(self)
-        # Statistics would answer `max(x)`, or a filter that no row fulfils, without a look at the column. The setting is that of
-        # all connections; to change it while another connection plans a statement can crash DuckDB.
-        self._connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-
-    DuckDBEngine._apply_session_pragmas = apply_pragmas_for_plans
     DuckDBEngine.fetch_arrow = fetch_charged
     executor.translate_runtime_error = translate_others
