@@ -1,5 +1,5 @@
 import type { ActivityKind } from '../contracts/step.js';
-import { MissingExecutableError, type RunRequest, type RunResult } from '../runners/runner.js';
+import { LostProgramError, MissingExecutableError, type RunRequest, type RunResult } from '../runners/runner.js';
 import { type StepContext, StepError } from './step-activity.js';
 import { StepProtection } from './step-protection.js';
 
@@ -39,6 +39,7 @@ export async function runStepProcess<K extends ActivityKind>(
     return result;
   } catch (error) {
     if (error instanceof MissingExecutableError) throw new StepError('missing_executable', error.message);
+    if (error instanceof LostProgramError) throw new StepError('transient', error.message);
     if (signal.aborted && isOurs(signal.reason))
       await cancelJobs(context).catch((failure) => log.write(`# ${failure.message}`));
     throw error;

@@ -1,13 +1,13 @@
+import { LauncherPipe } from './launcher-pipe.js';
 import { runProcess } from './process.js';
 import { BOOT, HOST, startTimeOf, stopGroup, stopProcessesOf } from './processes.js';
-import { ReaperPipe } from './reaper-pipe.js';
 import { RunFiles, type RunNote, type RunRecord } from './run-file.js';
 import type { Runner, RunnerOptions, RunRequest, RunResult } from './runner.js';
 import { WarmProcesses } from './warm-processes.js';
 
 /**
  * The runner of a worker: a process per run, or one that stays where the request allows it; noted in a run file and in the
- * reaper's care as long as it lasts.
+ * launcher's care as long as it lasts.
  */
 export function createRunner(options: RunnerOptions): Runner {
   return new ProcessRunner(options);
@@ -28,13 +28,13 @@ class TakenOver extends Error {
 class ProcessRunner implements Runner {
   private readonly live = new Map<string, LiveRun>();
   private readonly files: RunFiles;
-  private readonly reaper: ReaperPipe;
+  private readonly launcher: LauncherPipe;
   private readonly warm: WarmProcesses;
   private readonly workerStartTime = startTimeOf(process.pid) ?? '';
 
   constructor(private readonly options: RunnerOptions) {
     this.files = new RunFiles(options.stateDir);
-    this.reaper = new ReaperPipe(options.logger);
+    this.launcher = new LauncherPipe(options.logger);
     this.warm = new WarmProcesses(options, (key, program) => this.note(key, program));
   }
 
@@ -70,19 +70,19 @@ class ProcessRunner implements Runner {
 
   async close(): Promise<void> {
     await this.warm.close();
-    await this.reaper.close();
+    await this.launcher.close();
   }
 
   private async runNoted(request: RunRequest): Promise<RunResult> {
     const note = this.note(request.key, request.argv[0] ?? '');
     try {
-      return (await this.warm.run(request, note.isRunBy)) ?? (await runProcess(request, note.isRunning));
+      return (await this.warm.run(request, note.isRunBy)) ?? (await runProcess(request, this.launcher, note.isRunning));
     } finally {
       note.remove();
     }
   }
 
-  /** Notes a run, first without a process; in the reaper's care it is from the moment that it has one of its own. */
+  /** Notes a run, first without a process; in the launcher's care it is from the moment that it has one of its own. */
   private note(key: string, program: string): RunNote {
     const record: RunRecord = {
       key,
@@ -101,11 +101,11 @@ class ProcessRunner implements Runner {
       isRunBy,
       isRunning: (pid) => {
         group = pid;
-        this.reaper.add(pid);
+        this.launcher.add(pid);
         isRunBy(pid);
       },
       remove: () => {
-        if (group !== null) this.reaper.remove(group);
+        if (group !== null) this.launcher.remove(group);
         this.files.remove(key);
       },
     };

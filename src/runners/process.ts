@@ -1,6 +1,6 @@
-import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { execa } from 'execa';
+import { LaunchError, type Launched, type LauncherPipe } from './launcher-pipe.js';
 import { eachLine } from './lines.js';
 import type { LogFile } from './log-file.js';
 import { stopGroup } from './processes.js';
@@ -14,31 +14,24 @@ export const LAST_OUTPUT_MS = 2000;
 /**
  * Runs a program in a process group of its own and streams its output to the log. `onSpawn` is called with the pid, which
  * is the group's id too, before anything else can happen. When the program ends, or the signal aborts, all of the group ends.
- * @throws MissingExecutableError, or the signal's reason once the group is gone.
+ * @throws MissingExecutableError, LostProgramError, or the signal's reason once the group is gone.
  */
-export async function runProcess(request: RunRequest, onSpawn: (pid: number) => void): Promise<RunResult> {
-  const { argv, cwd, env, log, signal } = request;
-  const [program = '', ...args] = argv;
+export async function runProcess(
+  request: RunRequest,
+  launcher: LauncherPipe,
+  onSpawn: (pid: number) => void,
+): Promise<RunResult> {
+  const { log, signal } = request;
   signal.throwIfAborted();
-  const child = execa(program, args, {
-    cwd,
-    env: { ...inheritedEnvironment(), ...env },
-    extendEnv: false,
-    detached: true,
-    cleanup: false,
-    stdin: 'ignore',
-    buffer: false,
-    reject: false,
-  });
+  const child = await launch(request, launcher);
   const { pid } = child;
-  if (pid === undefined) throw startError(await child, program, cwd);
   let stopping: Promise<void> | undefined;
   const stop = () => {
     stopping ??= stopGroup(pid);
     stopping.catch(() => {}); // awaited below
   };
   signal.addEventListener('abort', stop, { once: true });
-  const exit = once(child, 'exit');
+  if (signal.aborted) stop();
   const output = Promise.all([
     eachLine(child.stdout, copyTo(log, request.onStdoutLine), () => log.drained()),
     eachLine(child.stderr, copyTo(log, request.onStderrLine), () => log.drained()),
@@ -56,11 +49,11 @@ export async function runProcess(request: RunRequest, onSpawn: (pid: number) => 
   }
 
   /** Returns how the program ended, once all of its group has. */
-  async function groupOf(pid: number): Promise<[number | null, NodeJS.Signals | null]> {
+  async function groupOf(pid: number): Launched['exit'] {
     try {
       onSpawn(pid);
       request.onStart?.(pid);
-      return (await exit) as [number | null, NodeJS.Signals | null];
+      return await child.exit;
     } finally {
       signal.removeEventListener('abort', stop);
       await (stopping ?? stopGroup(pid));
@@ -82,15 +75,26 @@ export function copyTo(log: LogFile, onLine = (line: string): string | null => l
   };
 }
 
-function startError(result: object, program: string, cwd: string): Error {
-  const { code, originalMessage } = result as { code?: string; originalMessage?: string };
-  if (originalMessage?.includes('cwd') || code === 'ENOTDIR')
-    return new MissingExecutableError(`The folder ${cwd} to run ${program} in is not there.`);
-  if (code === 'ENOENT')
-    return new MissingExecutableError(`The program ${program} was not found: install it, or correct its name or path.`);
-  if (code === 'EACCES')
-    return new MissingExecutableError(
-      `The program ${program} may not be run: check that it is a file with execute permission.`,
-    );
-  return new Error(`The program ${program} could not be started: ${originalMessage ?? code}.`);
+/** Whether there is a folder of this name. */
+export function isFolder(name: string): boolean {
+  return statSync(name, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+async function launch({ argv, cwd, env }: RunRequest, launcher: LauncherPipe): Promise<Launched> {
+  const [program = '', ...args] = argv;
+  try {
+    return await launcher.launch({ program, args, cwd, env: { ...inheritedEnvironment(), ...env } });
+  } catch (error) {
+    if (!(error instanceof LaunchError)) throw error;
+    if (!isFolder(cwd)) throw new MissingExecutableError(`The folder ${cwd} to run ${program} in is not there.`);
+    if (error.code === 'ENOENT')
+      throw new MissingExecutableError(
+        `The program ${program} was not found: install it, or correct its name or path.`,
+      );
+    if (error.code === 'EACCES')
+      throw new MissingExecutableError(
+        `The program ${program} may not be run: check that it is a file with execute permission.`,
+      );
+    throw new Error(`The program ${program} could not be started: ${error.message}.`);
+  }
 }

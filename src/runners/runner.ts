@@ -47,11 +47,19 @@ export class MissingExecutableError extends Error {
   override name = 'MissingExecutableError';
 }
 
+/** How the program ended cannot be known, because what started it was killed; it has been stopped. */
+export class LostProgramError extends Error {
+  override name = 'LostProgramError';
+  constructor() {
+    super('What started the program was killed, so that its end cannot be known: it was stopped.');
+  }
+}
+
 /** Runs what steps need run; the same seam for a process per run and for a warm one. */
 export interface Runner {
   /**
    * Runs to the end. Whatever an earlier run left behind under the same key is stopped first.
-   * @throws MissingExecutableError, or the signal's reason once everything has stopped.
+   * @throws MissingExecutableError, LostProgramError, or the signal's reason once everything has stopped.
    */
   run(request: RunRequest): Promise<RunResult>;
   /** Stops whatever an earlier attempt left running under the key, here or by a dead worker, and waits until it is gone. */

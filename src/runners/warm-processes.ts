@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { clearTimeout, setTimeout } from 'node:timers';
+import { isFolder } from './process.js';
 import type { RunNote } from './run-file.js';
 import type { RunnerOptions, RunRequest, RunResult, WarmLimits, WarmRequest } from './runner.js';
 import { WarmProcess, warmIdentity } from './warm-process.js';
@@ -15,7 +15,7 @@ interface Idle {
 
 /**
  * The processes that stay: one for each environment, for Dagster each project, and more only while several runs want the same one at once.
- * Each is noted in a run file and in the reaper's care as long as it is there.
+ * Each is noted in a run file and in the launcher's care as long as it is there.
  */
 export class WarmProcesses {
   private readonly limits: WarmLimits;
@@ -138,10 +138,6 @@ export class WarmProcesses {
 
 function environmentOf({ python, kind }: WarmRequest): string {
   return `${kind} ${python}`;
-}
-
-function isFolder(folder: string): boolean {
-  return statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** A process that is told to stop while it starts is stopped before the signal's reason is thrown. */

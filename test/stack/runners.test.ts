@@ -7,11 +7,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { pino } from 'pino';
 import { createRunner } from '../../src/runners/create-runner.js';
 import { LogFile } from '../../src/runners/log-file.js';
-import { MissingExecutableError, type Runner, type RunRequest } from '../../src/runners/runner.js';
-import { isRunning, processesWith, until } from './fixtures/processes.js';
+import { LostProgramError, MissingExecutableError, type Runner, type RunRequest } from '../../src/runners/runner.js';
+import { ageMs, isRunning, parentOf, processesWith, until } from './fixtures/processes.js';
 
 const WORKER = path.resolve('test/stack/fixtures/runner-worker.mjs');
-const KEY = 'talbots/2025-07-16/crm';
+/** Of this file alone: whoever takes a key over stops all of its processes on this machine. */
+const KEY = 'runners/2025-07-16/crm';
 const logger = pino({ level: 'silent' });
 /** Says its own pid and its child's; both ignore SIGTERM. */
 const STUBBORN = 'trap "" TERM; sleep 1000 & echo $$ $!; wait; sleep 1000';
@@ -84,15 +85,11 @@ async function startedByWorker(script: string) {
   throw new Error('The worker ended without a line.');
 }
 
-/** The reapers of others than this test's own process. */
-function reaperOf(worker: ChildProcess): number {
-  const reaper = processesWith('runners/reaper.js').find((pid) => parentOf(pid) === worker.pid);
-  if (reaper === undefined) throw new Error('The worker has no reaper.');
-  return reaper;
-}
-function parentOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+/** The launchers of others than this test's own process. */
+function launcherOf(worker: ChildProcess): number {
+  const launcher = processesWith('runners/launcher.js').find((pid) => parentOf(pid) === worker.pid);
+  if (launcher === undefined) throw new Error('The worker has no launcher.');
+  return launcher;
 }
 
 describe('a run', () => {
@@ -263,19 +260,19 @@ describe('a second run under the same key', () => {
 });
 
 describe('a worker that is killed', () => {
-  test('takes along what it ran, at once, and its reaper ends', async () => {
+  test('takes along what it ran, at once, and its launcher ends', async () => {
     const { worker, pids } = await startedByWorker(STUBBORN);
-    const reaper = reaperOf(worker);
+    const launcher = launcherOf(worker);
     const killed = performance.now();
     worker.kill('SIGKILL');
     await until('the death of the group', () => !pids.some(isRunning));
     expect(performance.now() - killed).toBeLessThan(1000);
-    await until('the end of the reaper', () => !isRunning(reaper));
+    await until('the end of the launcher', () => !isRunning(launcher));
   });
 
-  test('with its reaper leaves orphans, which the next worker stops when it starts', async () => {
+  test('with its launcher leaves orphans, which the next worker stops when it starts', async () => {
     const { worker, pids } = await startedByWorker(STUBBORN);
-    process.kill(reaperOf(worker), 'SIGKILL');
+    process.kill(launcherOf(worker), 'SIGKILL');
     worker.kill('SIGKILL');
     await until('the death of the worker', () => !isRunning(worker.pid!));
     expect(pids.map(isRunning)).toEqual([true, true]);
@@ -294,7 +291,7 @@ describe('a worker that is killed', () => {
 
   test('leaves a note without a pid when it dies between note and start; the step is found by its key', async () => {
     const { worker, pids } = await startedByWorker('echo $$; exec sleep 1000');
-    process.kill(reaperOf(worker), 'SIGKILL');
+    process.kill(launcherOf(worker), 'SIGKILL');
     worker.kill('SIGKILL');
     const file = path.join(stateDir, 'runs', runFiles()[0]!);
     const note = JSON.parse(readFileSync(file, 'utf8'));
@@ -311,27 +308,48 @@ test('a worker that starts leaves the runs of one that lives alone', async () =>
   expect(runFiles()).toHaveLength(1);
 });
 
-test('a reaper that is killed is replaced, and knows what lives', async () => {
-  const { worker, pids } = await startedByWorker(STUBBORN);
-  const reaper = reaperOf(worker);
-  await until('a reaper that has lived long enough to be replaced', () => ageMs(reaper) > 1100);
-  process.kill(reaper, 'SIGKILL');
-  await until('another reaper', () =>
-    processesWith('runners/reaper.js').some((pid) => pid !== reaper && parentOf(pid) === worker.pid),
-  );
-  worker.kill('SIGKILL');
-  await until('the death of the group', () => !pids.some(isRunning));
+describe('a launcher that is killed', () => {
+  test('is replaced; what it started is stopped and lost, and what comes next runs', async () => {
+    const another = createRunner({ stateDir, logger });
+    const mine = () => processesWith('runners/launcher.js').filter((pid) => parentOf(pid) === process.pid);
+    const { run, pids } = await started(STUBBORN, {}, another);
+    const [launcher] = mine().filter((pid) => pids.some((program) => parentOf(program) === pid));
+    await until('a launcher that has lived long enough to be replaced', () => ageMs(launcher!) > 1100);
+    process.kill(launcher!, 'SIGKILL');
+    await expect(run).rejects.toThrow(LostProgramError);
+    expect(pids.some(isRunning)).toBe(false);
+    expect(await another.run(bash('exit 4'))).toEqual({ exitCode: 4, killedBy: null });
+    await another.close();
+  });
+
+  test('is replaced by one that knows of the processes that stay', async () => {
+    const bystander = spawn('sleep', ['1000'], { detached: true });
+    const pipe = path.join(stateDir, 'pipe.mjs');
+    writeFileSync(
+      pipe,
+      `import { LauncherPipe } from '${path.resolve('dist/runners/launcher-pipe.js')}';
+       new LauncherPipe(console).add(${bystander.pid});
+       setInterval(() => {}, 1000);`,
+    );
+    const worker = spawn(process.execPath, [pipe], { stdio: 'inherit' });
+    workers.push(worker);
+    await until('its launcher', () => processesWith('runners/launcher.js').some((pid) => parentOf(pid) === worker.pid));
+    const launcher = launcherOf(worker);
+    await until('a launcher that has lived long enough to be replaced', () => ageMs(launcher) > 1100);
+    process.kill(launcher, 'SIGKILL');
+    await until('another launcher', () =>
+      processesWith('runners/launcher.js').some((pid) => pid !== launcher && parentOf(pid) === worker.pid),
+    );
+    worker.kill('SIGKILL');
+    await until('the death of the group', () => !isRunning(bystander.pid!));
+  });
 });
 
-test('closing the runner ends its reaper', async () => {
-  const mine = () => processesWith('runners/reaper.js').filter((pid) => parentOf(pid) === process.pid);
+test('closing the runner ends its launcher', async () => {
+  const mine = () => processesWith('runners/launcher.js').filter((pid) => parentOf(pid) === process.pid);
   const before = mine();
   const another = createRunner({ stateDir, logger });
-  await until('its reaper', () => mine().length === before.length + 1);
+  await until('its launcher', () => mine().length === before.length + 1);
   await another.close();
   expect(mine()).toEqual(before);
 });
-
-function ageMs(pid: number): number {
-  return Date.now() - statSync(`/proc/${pid}`).ctimeMs;
-}

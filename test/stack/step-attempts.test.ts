@@ -16,7 +16,7 @@ import { bundleWorkflowCode } from '@temporalio/worker';
 import type { StepFailure } from '../../src/contracts/failure.js';
 import type { StepHeartbeat, StepRequest } from '../../src/contracts/step.js';
 import type { oneStep } from './fixtures/one-step-workflow.js';
-import { isRunning, until } from './fixtures/processes.js';
+import { ageMs, isRunning, parentOf, until } from './fixtures/processes.js';
 import { temporalBinary } from './fixtures/temporal-binary.js';
 
 const WORKER = path.resolve('test/stack/fixtures/step-worker.mjs');
@@ -144,7 +144,7 @@ test('a transient failure that passes is forgotten', async () => {
 test('a killed worker is no transient failure of the step: the count goes on where it was', async () => {
   const first = startWorker();
   const handle = await startStep(['script', 'transient', 'hang', 'transient', 'ok']);
-  const pid = await until('the hanging process', runningPid);
+  const pid = await until('the hanging process', () => (attempts().length === 2 ? runningPid() : null));
   await until('a heartbeat with its pid', async () => {
     const [activity] = (await handle.describe()).raw.pendingActivities ?? [];
     const data = activity?.heartbeatDetails?.payloads?.[0]?.data;
@@ -155,6 +155,18 @@ test('a killed worker is no transient failure of the step: the count goes on whe
   startWorker();
   expect((await handle.result()).counts).toEqual({ attempt: 4 });
   expect(attempts().map(({ heard }) => heard.transientFailures ?? 0)).toEqual([0, 1, 1, 2]);
+});
+
+test('a killed launcher is a transient failure of the step, and the next attempt runs', async () => {
+  const worker = startWorker();
+  const handle = await startStep(['script', 'hang', 'ok']);
+  const pid = await until('the hanging process', runningPid);
+  const launcher = parentOf(pid);
+  expect(parentOf(launcher)).toBe(worker.pid);
+  await until('a launcher that has lived long enough to be replaced', () => ageMs(launcher) > 1100);
+  process.kill(launcher, 'SIGKILL');
+  expect((await handle.result()).counts).toEqual({ attempt: 2 });
+  expect(isRunning(pid)).toBe(false);
 });
 
 test('a worker that starts gives back what a killed one had under way, and what that said last stays', async () => {

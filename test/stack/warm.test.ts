@@ -389,8 +389,8 @@ describe('dagster', () => {
       await until('the run', () => lines.some((line) => line.includes('"event": "run"')), 60_000);
       return { worker, pid: Number(lines[0]), lines };
     }
-    const reaperOf = (worker: ChildProcess) =>
-      processesWith('runners/reaper.js').find(
+    const launcherOf = (worker: ChildProcess) =>
+      processesWith('runners/launcher.js').find(
         (pid) => Number(/\) \S+ (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))![1]) === worker.pid,
       )!;
     let stateDir: string;
@@ -413,9 +413,9 @@ describe('dagster', () => {
       await until('the death of the idle process', () => !isRunning(idle.pid));
     });
 
-    test('with its reaper leaves a run that the next worker stops', async () => {
+    test('with its launcher leaves a run that the next worker stops', async () => {
       const { worker, pid } = await workerWith(stateDir, go('never'));
-      process.kill(reaperOf(worker), 'SIGKILL');
+      process.kill(launcherOf(worker), 'SIGKILL');
       worker.kill('SIGKILL');
       await until('the death of the worker', () => !isRunning(worker.pid!));
       expect(isRunning(pid)).toBe(true);
