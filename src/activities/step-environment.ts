@@ -48,6 +48,7 @@ export function childEnvironment(
     PATH: [path.join(venv, 'bin'), process.env.PATH].join(path.delimiter),
     VIRTUAL_ENV: venv,
     DAYFILL_KEY: key,
+    DAYFILL_STATE_DIR: config.stateDir,
     DAYFILL_LABELS: JSON.stringify(labels),
     ...(maxBytesBilled !== null && { DAYFILL_MAXIMUM_BYTES_BILLED: `${maxBytesBilled}` }),
   };

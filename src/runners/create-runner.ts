@@ -59,7 +59,7 @@ class ProcessRunner implements Runner {
     await mine?.ended;
     const record = this.files.read(key);
     if (record !== null) await this.stopNoted(record);
-    await stopProcessesOf(key);
+    await stopProcessesOf(this.options.stateDir, key);
     this.files.remove(key);
   }
 

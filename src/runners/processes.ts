@@ -25,9 +25,9 @@ export function stopGroup(pgid: number): Promise<void> {
   return stopAll(() => (isGroupRunning(pgid) ? [-pgid] : []));
 }
 
-/** Stops every process that was started for the step key, whatever group it is in now, and waits until it is gone. */
-export function stopProcessesOf(key: string): Promise<void> {
-  return stopAll(() => processesOf(key));
+/** Stops every process that a worker of the state directory started for the step key, whatever group it is in now, and waits until it is gone. */
+export function stopProcessesOf(stateDir: string, key: string): Promise<void> {
+  return stopAll(() => processesOf(stateDir, key));
 }
 
 /** `running` gives what still runs each time it is asked; a group is its id, negated, as for kill(2). */
@@ -79,11 +79,15 @@ export function othersInGroup(pgid: number): number[] {
   });
 }
 
-/** Found by the variable DAYFILL_KEY of their environment, which only Linux shows. */
-function processesOf(key: string): number[] {
+/** Found by two variables of their environment, which only Linux shows. Another state directory has steps of the same key. */
+function processesOf(stateDir: string, key: string): number[] {
   if (!linux) return [];
-  const mark = `\0DAYFILL_KEY=${key}\0`;
-  return pids().filter((pid) => pid !== process.pid && `\0${textOf(`/proc/${pid}/environ`)}`.includes(mark));
+  const marks = [`\0DAYFILL_KEY=${key}\0`, `\0DAYFILL_STATE_DIR=${stateDir}\0`];
+  return pids().filter((pid) => {
+    if (pid === process.pid) return false;
+    const environment = `\0${textOf(`/proc/${pid}/environ`)}`;
+    return marks.every((mark) => environment.includes(mark));
+  });
 }
 
 function pids(): number[] {

@@ -11,7 +11,6 @@ import { LostProgramError, MissingExecutableError, type Runner, type RunRequest 
 import { ageMs, isRunning, parentOf, processesWith, until } from './fixtures/processes.js';
 
 const WORKER = path.resolve('test/stack/fixtures/runner-worker.mjs');
-/** Of this file alone: whoever takes a key over stops all of its processes on this machine. */
 const KEY = 'runners/2025-07-16/crm';
 const logger = pino({ level: 'silent' });
 /** Says its own pid and its child's; both ignore SIGTERM. */
@@ -46,7 +45,7 @@ afterEach(async () => {
 const request = (argv: string[], more: Partial<RunRequest> = {}): RunRequest => ({
   argv,
   cwd: stateDir,
-  env: { DAYFILL_KEY: KEY },
+  env: { DAYFILL_KEY: KEY, DAYFILL_STATE_DIR: stateDir },
   key: KEY,
   log,
   signal: new AbortController().signal,
@@ -242,6 +241,16 @@ describe('a second run under the same key', () => {
     const { pids } = await startedByWorker('echo $$; exec sleep 1000');
     expect((await runner.run(bash('true'))).exitCode).toBe(0);
     expect(isRunning(pids[0]!)).toBe(false);
+  });
+
+  test('leaves that of another state directory alone', async () => {
+    const { pids } = await startedByWorker('echo $$; exec sleep 1000');
+    const elsewhere = mkdtempSync(path.join(tmpdir(), 'dayfill-runners-'));
+    const another = createRunner({ stateDir: elsewhere, logger });
+    await another.takeOver(KEY);
+    expect(isRunning(pids[0]!)).toBe(true);
+    await another.close();
+    rmSync(elsewhere, { recursive: true });
   });
 
   test('does not touch a process that has the pid of an old note by chance', async () => {
