@@ -391,6 +391,23 @@ describe('costs', () => {
     expect(await bytes(query)).toBe(expected);
   });
 
+  test('a statement that comes again reads what its tables and views have become', async () => {
+    const bytesWith = async (definition: string) => {
+      await rows(definition);
+      return [await bytes('select * from probe.defined'), await bytes('select * from probe.defined_view')];
+    };
+    const table = (columns: string) =>
+      `create or replace table probe.defined as select ${columns} from unnest(generate_array(1, 100))`;
+    const view = (columns: string) =>
+      `create or replace view probe.defined_view as select ${columns} from probe.defined`;
+    expect(await bytesWith(`${table('1 a, 2 b')}; ${view('a')}`)).toEqual([1_600, 800]);
+    expect(await bytesWith(view('a, b'))).toEqual([1_600, 1_600]);
+    expect(await bytesWith(table('1 a, 2 b, 3 c'))).toEqual([2_400, 1_600]);
+    expect(await bytesWith('alter table probe.defined drop column c')).toEqual([1_600, 1_600]);
+    const script = (columns: string) => `create temp table held as select ${columns}; select * from held`;
+    expect([await bytes(script('1 a, 2 b')), await bytes(script('1 a'))]).toEqual([16, 8]);
+  });
+
   test('at least 10 MB are billed for each table that is read', async () => {
     const both = 'select a.id from probe.priced a join probe.by_time b on a.id = b.id';
     expect(await billed(both)).toEqual({ bytes: 16_000, billed: 20 * MIB });

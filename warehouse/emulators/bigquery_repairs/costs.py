@@ -8,6 +8,7 @@ read; UPDATE, DELETE and MERGE count the whole rows of the table that they chang
 
 import json
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,11 @@ _WRITES = re.compile(
 )
 _NAME = r'(?:"(?:[^"]|"")*"|\w+)'
 _CHANGED = re.compile(rf"{_START}(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+({_NAME}(?:\.{_NAME})*)", re.IGNORECASE)
+_DEFINES = re.compile(
+    rf"{_START}(?:CREATE|ALTER|DROP)\s+(?!SCHEMA\s)(?:OR\s+REPLACE\s+)?(?:TEMP(?:ORARY)?\s+)?"
+    rf"(?:TABLE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?P<table>{_NAME}(?:\.{_NAME})*))?",
+    re.IGNORECASE,
+)
 _WORD = re.compile(rf"(?P<skip>{QUOTED_OR_COMMENT})|(?P<word>[A-Za-z_]\w*)", re.DOTALL)
 _STRUCTURE = re.compile(rf"{QUOTED_OR_COMMENT}|[()]| AND | BETWEEN ", re.DOTALL)
 _IN_CONSTANT_FILTERS = set("AND OR NOT IN IS NULL BETWEEN CAST AS DATE TIMESTAMP WITH TIME ZONE date_trunc".split())
@@ -63,6 +69,9 @@ class _Sample:
     dates: set[str]
 
 
+# By statement and hour: to plan takes as long as to run many of them, and those of a dbt project come with every build.
+_remembered: dict[tuple[str, float], dict[tuple[str, ...], _Read]] = {}
+_MOST_REMEMBERED = 1024
 # By the table's quoted name; taken anew when a table's rows or columns have changed much.
 _sampled: dict[str, _Sample] = {}
 
@@ -87,7 +96,7 @@ def charge(job: Job, connection: duckdb.DuckDBPyConnection, sql: str, parameters
 def _bytes_by_table(
     job: Job, connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None
 ) -> list[int]:
-    reads = _reads(_plan(connection, sql, parameters))
+    reads = _reads_of(job, connection, sql, parameters)
     changed = _CHANGED.match(sql)
     changed_table = changed and _parts(changed[1])[-2:]
     whole = {table for table in reads if list(table[-2:]) == changed_table}
@@ -97,6 +106,33 @@ def _bytes_by_table(
         _table_bytes(job, connection, table, reads[table], count, whole=table in whole)
         for table, count in zip(tables, counts, strict=True)
     ]
+
+
+def _reads_of(
+    job: Job, connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | None
+) -> dict[tuple[str, ...], _Read]:
+    """What a statement reads; that of one which comes again is remembered, until a table that it reads is defined anew."""
+    # A dry run plans beside the jobs, of which one may define a table just then.
+    if parameters or job.dry:
+        return _reads(_plan(connection, sql, parameters))
+    # The current time is a constant in a plan, and a partition is an hour at least.
+    key = (sql, time.time() // 3600)
+    if key not in _remembered:
+        _remembered[key] = _reads(_plan(connection, sql, parameters))
+        if len(_remembered) > _MOST_REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+    return _remembered[key]
+
+
+def _forget(sql: str) -> None:
+    """Forget the statements that read the table which `sql` creates, alters or drops; all of them if it is a view or a function."""
+    definition = _DEFINES.match(sql)
+    if definition is None:
+        return
+    defined = definition["table"] and _parts(definition["table"])[-1].lower()
+    for key, reads in list(_remembered.items()):
+        if not defined or any(table[-1].lower() == defined for table in reads):
+            del _remembered[key]
 
 
 def _row_counts(connection: duckdb.DuckDBPyConnection, tables: list[tuple[str, ...]]) -> list[int]:
@@ -134,6 +170,8 @@ def _reads(plan: list[dict[str, Any]]) -> dict[tuple[str, ...], _Read]:
 def _table_bytes(
     job: Job, connection: duckdb.DuckDBPyConnection, table: tuple[str, ...], read: _Read, count: int, *, whole: bool
 ) -> int:
+    if count == 0:
+        return 0
     name = _name(table)
     sampled = _sampled.get(name)
     if sampled is None or not read.columns <= sampled.widths.keys() or not sampled.rows <= 2 * count <= 4 * sampled.rows:
@@ -264,10 +302,19 @@ def install() -> None:
             return fetch_arrow(self, sql, parameters)
         return fetch_arrow(self, f"FROM ({sql}) LIMIT 0", parameters) if _READS.match(sql) else pyarrow.table({})
 
+    execute = DuckDBEngine.execute
+
+    def execute_and_forget(
+        self: DuckDBEngine, sql: str, parameters: list[Any] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        _forget(sql)
+        return execute(self, sql, parameters)
+
     translate_error = executor.translate_runtime_error
 
     def translate_others(error: BaseException, **options: Any) -> DomainError:
         return error if isinstance(error, BytesBilledLimitExceeded) else translate_error(error, **options)
 
+    DuckDBEngine.execute = execute_and_forget
     DuckDBEngine.fetch_arrow = fetch_charged
     executor.translate_runtime_error = translate_others
