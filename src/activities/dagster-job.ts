@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import type { StepHeartbeat } from '../contracts/step.js';
+import type { StepHeartbeat, StepRequest } from '../contracts/step.js';
 import type { StepWith } from '../pipeline/step-kinds.js';
 import type { RunResult } from '../runners/runner.js';
 import { keepOnly, makeAttemptDir } from './attempt-dir.js';
@@ -9,7 +9,8 @@ import { dagsterFailure, dagsterOutput } from './classify/dagster-result.js';
 import { kindOfText } from './classify/error-text.js';
 import { FAILING_TESTS, keepEvidence } from './classify/failing-tests.js';
 import { runOnDeployment } from './dagster-deployment-run.js';
-import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
+import { type StepContext, type StepDeps, StepError, type StepOutput, stepActivity } from './step-activity.js';
+import type { StepSetting } from './step-environment.js';
 import { runStepProcess } from './step-process.js';
 
 const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -39,9 +40,25 @@ export type DagsterJob<M extends 'process' | 'graphql'> = Extract<StepWith<'dags
 /** Runs a Dagster job for the partition. What happened is read from Dagster's event log, by what runs the job. */
 export const dagsterJob = stepActivity('dagster/job', (context): Promise<StepOutput> => {
   const { with: given, request } = context;
-  const tags = { ...given.tags, 'dagster/partition': request.partition.key, 'dayfill/key': request.key };
+  const tags = tagsOf(given, request);
   return given.mode === 'graphql' ? runOnDeployment(context, given, tags) : runInProcess(context, given, tags);
 });
+
+/** Has the process that will run the job start and load it, as long as there is none, and where one stays at all. */
+export async function prepareDagsterJob(
+  { runner }: StepDeps,
+  setting: StepSetting<'dagster/job'>,
+  request: Pick<StepRequest, 'key' | 'partition'>,
+): Promise<void> {
+  const { with: given, env } = setting;
+  if (given.mode === 'graphql') return;
+  const { warm, cwd } = runnerRequest(setting, given, tagsOf(given, request));
+  if (warm !== undefined) await runner.prepare({ warm, cwd, env });
+}
+
+function tagsOf({ tags }: StepWith<'dagster/job'>, { key, partition }: Pick<StepRequest, 'key' | 'partition'>) {
+  return { ...tags, 'dagster/partition': partition.key, 'dayfill/key': key };
+}
 
 async function runInProcess(
   context: StepContext<'dagster/job'>,
@@ -54,7 +71,6 @@ async function runInProcess(
   try {
     const ended = await runStepProcess(context, {
       ...runnerRequest(context, job, tags),
-      cwd: job.cwd === undefined ? path.resolve(context.pipelineDir, job.project) : context.cwd,
       env: { DBT_TARGET_PATH: directory, DBT_LOG_PATH: directory },
       onStdoutLine: (line) => {
         const event = eventOf(line);
@@ -93,10 +109,11 @@ function progressOf({ done, total, current }: Extract<DagsterEvent, { event: 'pr
 }
 
 function runnerRequest(
-  { venv, pipelineDir }: StepContext<'dagster/job'>,
-  { project, cwd = '', module, job, runner }: DagsterJob<'process'>,
+  { venv, pipelineDir, cwd }: StepSetting<'dagster/job'>,
+  { project: given, cwd: ownCwd, module, job, runner }: DagsterJob<'process'>,
   tags: Record<string, string>,
 ) {
+  const project = path.resolve(pipelineDir, given);
   const python = path.join(venv, 'bin', 'python');
   return {
     argv: [python, SCRIPT, 'dagster-job', '--module', module, '--job', job, '--tags', JSON.stringify(tags)],
@@ -104,10 +121,11 @@ function runnerRequest(
       warm: {
         python,
         kind: 'dagster' as const,
-        of: [path.resolve(pipelineDir, project), cwd, module],
+        of: [project, ownCwd ?? '', module],
         ask: { module, job, tags },
       },
     }),
+    cwd: ownCwd === undefined ? project : cwd,
   };
 }
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { Config } from '../config.js';
 import { shortHash } from '../contracts/ids.js';
 import { dbtArguments } from '../pipeline/dbt-arguments.js';
 import type { RunResult } from '../runners/runner.js';
@@ -9,7 +10,8 @@ import { DbtEvents } from './classify/dbt-events.js';
 import { dbtFailure, dbtOutput, type RunResults, runResultsSchema } from './classify/dbt-results.js';
 import { kindOfText } from './classify/error-text.js';
 import { FAILING_TESTS, keepEvidence } from './classify/failing-tests.js';
-import { type StepContext, StepError, type StepOutput, stepActivity } from './step-activity.js';
+import { type StepContext, type StepDeps, StepError, type StepOutput, stepActivity } from './step-activity.js';
+import type { StepSetting } from './step-environment.js';
 import { runStepProcess } from './step-process.js';
 
 const PARTIAL_PARSE = 'partial_parse.msgpack';
@@ -17,6 +19,7 @@ const EVIDENCE = ['run_results.json'];
 const EVIDENCE_OF_FAILURE = ['run_results.json', 'compiled', 'run', 'dbt.log', FAILING_TESTS];
 
 type BuildContext = StepContext<'dbt/build'>;
+type DbtSetting = StepSetting<'dbt/build'>;
 
 /** Runs `dbt build`. What happened is read from the run_results.json of this very invocation. */
 export const dbtBuild = stepActivity('dbt/build', async (context): Promise<StepOutput> => {
@@ -25,7 +28,7 @@ export const dbtBuild = stepActivity('dbt/build', async (context): Promise<StepO
     throw new StepError('missing_executable', `There is no dbt project in ${project}: it has no dbt_project.yml.`);
   }
   const target = await makeAttemptDir(context);
-  const parsed = await ParsedProject.open(context, project);
+  const parsed = await ParsedProject.open(context.deps.config, context, project);
   let evidence = EVIDENCE_OF_FAILURE;
   try {
     await parsed.restore(target);
@@ -41,19 +44,8 @@ export const dbtBuild = stepActivity('dbt/build', async (context): Promise<StepO
 async function build(context: BuildContext, project: string, target: string): Promise<StepOutput> {
   const events = new DbtEvents(context.heartbeat);
   let lastError = '';
-  const { options, output, selection } = buildArguments(context, project, target);
   const ended = await runStepProcess(context, {
-    argv: [path.join(context.venv, 'bin', 'dbt'), 'build', ...options, ...output, ...selection],
-    ...(context.with.runner !== 'cli' && {
-      warm: {
-        python: path.join(context.venv, 'bin', 'python'),
-        kind: 'dbt',
-        of: [], // dbt keeps nothing of one project in the way of another
-        ask: { options, output, selection },
-      },
-    }),
-    cwd: context.with.cwd === undefined ? project : context.cwd,
-    env: { DBT_TARGET_PATH: target, DBT_LOG_PATH: target },
+    ...processRequest(context, project, target),
     onStdoutLine: (line) => events.take(line),
     onStderrLine: (line) => {
       if (line.trim() !== '') lastError = line.trim();
@@ -73,8 +65,49 @@ async function build(context: BuildContext, project: string, target: string): Pr
   return dbtOutput(results);
 }
 
+/**
+ * Has the process that will build the project start and parse it, as long as there is none; not for steps that the command
+ * line does. What is wrong is left for the build to tell.
+ */
+export async function prepareDbtBuild({ config, runner }: StepDeps, setting: DbtSetting): Promise<void> {
+  const project = path.resolve(setting.pipelineDir, setting.with.project);
+  const comingRun = (target: string) => {
+    const { warm, cwd, env } = processRequest(setting, project, target);
+    return warm && { warm, cwd, env: { ...setting.env, ...env } };
+  };
+  const run = comingRun('');
+  if (run === undefined || runner.hasProcessFor(run)) return;
+  const parsed = await ParsedProject.open(config, setting, project);
+  const target = await parsed.makeFolder();
+  try {
+    await parsed.restore(target);
+    await runner.prepare(comingRun(target)!);
+    await parsed.save(target);
+  } finally {
+    await rm(target, { recursive: true, force: true });
+  }
+}
+
+function processRequest(setting: DbtSetting, project: string, target: string) {
+  const { venv } = setting;
+  const { options, output, selection } = buildArguments(setting, project, target);
+  return {
+    argv: [path.join(venv, 'bin', 'dbt'), 'build', ...options, ...output, ...selection],
+    ...(setting.with.runner !== 'cli' && {
+      warm: {
+        python: path.join(venv, 'bin', 'python'),
+        kind: 'dbt' as const,
+        of: [], // dbt keeps nothing of one project in the way of another
+        ask: { options, output, selection },
+      },
+    }),
+    cwd: setting.with.cwd === undefined ? project : setting.cwd,
+    env: { DBT_TARGET_PATH: target, DBT_LOG_PATH: target },
+  };
+}
+
 /** Those that parsing the project depends on, those that say where dbt writes, and those that say what is built. */
-function buildArguments({ pipelineDir, with: given }: BuildContext, project: string, target: string) {
+function buildArguments({ pipelineDir, with: given }: DbtSetting, project: string, target: string) {
   const { options, selection } = dbtArguments(given, project, pipelineDir);
   return {
     options: ['--log-format', 'json', '--no-use-colors', ...options, '--vars', JSON.stringify(given.vars ?? {})],
@@ -107,13 +140,19 @@ class ParsedProject {
   private constructor(private readonly file: string) {}
 
   static async open(
-    { deps, venv, with: { target, profiles_dir } }: BuildContext,
+    { stateDir }: Config,
+    { venv, with: { target, profiles_dir } }: DbtSetting,
     project: string,
   ): Promise<ParsedProject> {
-    const directory = path.join(deps.config.stateDir, 'runs-data', 'parsed');
+    const directory = path.join(stateDir, 'runs-data', 'parsed');
     await mkdir(directory, { recursive: true });
     const name = shortHash(JSON.stringify([project, profiles_dir, target, venv]), 16);
     return new ParsedProject(path.join(directory, `${name}.msgpack`));
+  }
+
+  /** A folder for dbt to parse in, beside what is kept. */
+  makeFolder(): Promise<string> {
+    return mkdtemp(`${this.file}.`);
   }
 
   async restore(target: string): Promise<void> {

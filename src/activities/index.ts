@@ -30,6 +30,7 @@ import { digestActivity } from './digest.js';
 import { fixActivities } from './fixes.js';
 import { noticeActivities } from './notify.js';
 import { planningActivities } from './planning.js';
+import { prepareLaterSteps } from './prepare-later-steps.js';
 import type { StepDeps } from './step-activity.js';
 import { storageCleanup } from './storage-cleanup.js';
 import { storageUpload } from './storage-upload.js';
@@ -58,7 +59,7 @@ export function createActivities(
   NoticeActivities &
   WorkflowActivities {
   const { prepareFix, findCanary } = fixActivities(deps);
-  const { plan, planMore, ...loading } = planningActivities(deps);
+  const { plan, planMore, loadPartition, matchRemedies } = planningActivities(deps);
   const { nightOf, findDue, addToBackfill } = catchUpActivities(deps);
   const { gatherDigest } = digestActivity(deps);
   return {
@@ -72,7 +73,12 @@ export function createActivities(
     command: command(deps),
     plan: beating(plan),
     planMore: beating(planMore),
-    ...loading,
+    loadPartition: async (input) => {
+      const rendered = await loadPartition(input);
+      void prepareLaterSteps(deps, input, rendered);
+      return rendered;
+    },
+    matchRemedies,
     nightOf,
     findDue: beating(findDue),
     addToBackfill: beating(addToBackfill),

@@ -7,7 +7,6 @@ import type { StepActivity } from '../contracts/activities.js';
 import type { FailureKind, StepFailure } from '../contracts/failure.js';
 import type { LimitWarning, StepLimits, Usage } from '../contracts/limits.js';
 import type { ActivityKind, StepHeartbeat, StepRequest, StepResult } from '../contracts/step.js';
-import { type StepWith, stepKinds } from '../pipeline/step-kinds.js';
 import { LogFile } from '../runners/log-file.js';
 import { maskPersonal } from '../runners/mask.js';
 import type { Runner } from '../runners/runner.js';
@@ -16,7 +15,7 @@ import type { BigQueryClients } from '../warehouse/bigquery.js';
 import type { ProtectedTables } from '../warehouse/protected-tables.js';
 import { TempTables } from '../warehouse/temp-tables.js';
 import { type CrossedLimit, LimitWatch } from './limit-watch.js';
-import { childEnvironment } from './step-environment.js';
+import { type StepSetting, stepSetting } from './step-environment.js';
 import { StepJobs } from './step-jobs.js';
 
 const HEARTBEAT_MS = 1000;
@@ -36,20 +35,10 @@ export interface StepDeps {
 }
 
 /** What one attempt at a step of a kind has to work with. */
-export interface StepContext<K extends ActivityKind = ActivityKind> {
+export interface StepContext<K extends ActivityKind = ActivityKind> extends StepSetting<K> {
   deps: StepDeps;
   kind: K;
   request: StepRequest;
-  /** The step's `with`, typed. */
-  with: StepWith<K>;
-  /** Absolute; where relative paths in `with` start. */
-  pipelineDir: string;
-  /** Absolute: `with.cwd`, else the pipeline's folder. */
-  cwd: string;
-  /** Absolute: `with.venv`, else the environment of the settings. */
-  venv: string;
-  /** What processes of the step find in their environment. */
-  env: Record<string, string>;
   /** What every BigQuery job of the step carries; the same for each attempt. */
   labels: Record<string, string>;
   /** Most bytes that each of them may bill; null without a bound. */
@@ -189,26 +178,16 @@ class StepAttempt<K extends ActivityKind> {
   private async runLogged(run: (context: StepContext<K>) => Promise<StepOutput>, log: LogFile): Promise<StepOutput> {
     const { deps, request } = this;
     const { labels } = this.jobs;
-    const given = stepKinds[this.kind].parse(request.with) as StepWith<K>;
-    const pipelineDir = path.join(deps.config.pipelinesDir, request.pipeline);
-    const venv = given.venv === undefined ? deps.config.venv : path.resolve(pipelineDir, given.venv);
     const maxBytesBilled = this.watch?.bytesLeft ?? null;
-    const env = childEnvironment(deps.config, {
-      ...{ key: request.key, labels, venv, maxBytesBilled },
-      passed: given.env ?? [],
-    });
-    mkdirSync(env.DAGSTER_HOME!, { recursive: true });
+    const setting = stepSetting(this.kind, deps.config, request, { labels, maxBytesBilled });
+    mkdirSync(setting.env.DAGSTER_HOME!, { recursive: true });
     const attempt = this.activity.info.attempt;
     log.write(`# ${request.key}: ${this.kind}, attempt ${attempt}, ${new Date().toISOString()}`);
     return run({
+      ...setting,
       deps,
       kind: this.kind,
       request,
-      with: given,
-      pipelineDir,
-      cwd: path.resolve(pipelineDir, given.cwd ?? '.'),
-      venv,
-      env,
       labels,
       maxBytesBilled,
       attempt,

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Config } from '../config.js';
-import type { StepRequest } from '../contracts/step.js';
+import type { ActivityKind, StepRequest } from '../contracts/step.js';
+import { type StepWith, stepKinds } from '../pipeline/step-kinds.js';
 import { labelValue } from '../warehouse/labels.js';
 
 /**
@@ -20,6 +21,41 @@ export function stepLabels(
   };
 }
 
+/** Where a step runs, and with what. */
+export interface StepSetting<K extends ActivityKind = ActivityKind> {
+  /** The step's `with`, typed. */
+  with: StepWith<K>;
+  /** Absolute; where relative paths in `with` start. */
+  pipelineDir: string;
+  /** Absolute: `with.cwd`, else the pipeline's folder. */
+  cwd: string;
+  /** Absolute: `with.venv`, else the environment of the settings. */
+  venv: string;
+  /** What processes of the step find in their environment. */
+  env: Record<string, string>;
+}
+
+/** What every BigQuery job of a step carries, and the most bytes that each of them may bill; null without a bound. */
+type JobRules = Pick<StepProcess, 'labels' | 'maxBytesBilled'>;
+
+export function stepSetting<K extends ActivityKind>(
+  kind: K,
+  config: Config,
+  { key, pipeline, with: unchecked }: Pick<StepRequest, 'key' | 'pipeline' | 'with'>,
+  rules: JobRules,
+): StepSetting<K> {
+  const given = stepKinds[kind].parse(unchecked) as StepWith<K>;
+  const pipelineDir = path.join(config.pipelinesDir, pipeline);
+  const venv = given.venv === undefined ? config.venv : path.resolve(pipelineDir, given.venv);
+  return {
+    with: given,
+    pipelineDir,
+    cwd: path.resolve(pipelineDir, given.cwd ?? '.'),
+    venv,
+    env: childEnvironment(config, { key, venv, ...rules, passed: given.env ?? [] }),
+  };
+}
+
 interface StepProcess {
   key: string;
   labels: Record<string, string>;
@@ -32,7 +68,7 @@ interface StepProcess {
 }
 
 /** What processes of a step find in their environment, besides what every program needs. */
-export function childEnvironment(
+function childEnvironment(
   config: Config,
   { key, labels, venv, passed, maxBytesBilled }: StepProcess,
 ): Record<string, string> {

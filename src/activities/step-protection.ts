@@ -11,6 +11,11 @@ const PLUGINS = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../w
 type Fact = { refusal: string } | { built: string };
 type ProcessKind = 'dagster/job' | 'dbt/build' | 'command';
 
+/** Where the Python of a step's process looks for modules: the plugin comes first. */
+export function pythonPath(env: Record<string, string>): string {
+  return [PLUGINS, env.PYTHONPATH].filter((folder) => folder !== undefined && folder !== '').join(path.delimiter);
+}
+
 /** Keeps whatever dbt a step's process runs from replacing a protected table: the plugin that dbt finds, and its settings. */
 export class StepProtection {
   private constructor(
@@ -25,9 +30,8 @@ export class StepProtection {
     const report = path.join(context.deps.config.stateDir, context.log.path.replace(/^logs\//, 'runs-data/'));
     await mkdir(path.dirname(report), { recursive: true });
     const settings = { protected: tables, targets, known: await knownTables(context), report };
-    const pythonPath = [PLUGINS, context.env.PYTHONPATH].filter((folder) => folder !== undefined && folder !== '');
     return new StepProtection(context, report, {
-      PYTHONPATH: pythonPath.join(path.delimiter),
+      PYTHONPATH: pythonPath(context.env),
       DAYFILL_PROTECTION: JSON.stringify(settings),
     });
   }

@@ -2,7 +2,7 @@ import { LauncherPipe } from './launcher-pipe.js';
 import { runProcess } from './process.js';
 import { BOOT, HOST, startTimeOf, stopGroup, stopProcessesOf } from './processes.js';
 import { RunFiles, type RunNote, type RunRecord } from './run-file.js';
-import type { Runner, RunnerOptions, RunRequest, RunResult } from './runner.js';
+import type { ComingRun, Runner, RunnerOptions, RunRequest, RunResult } from './runner.js';
 import { WarmProcesses } from './warm-processes.js';
 
 /**
@@ -51,6 +51,14 @@ class ProcessRunner implements Runner {
     } finally {
       if (this.live.get(key) === mine) this.live.delete(key);
     }
+  }
+
+  prepare(run: ComingRun): Promise<void> {
+    return this.warm.prepare(run);
+  }
+
+  hasProcessFor(run: Pick<ComingRun, 'env' | 'warm'>): boolean {
+    return this.warm.hasProcessFor(run);
   }
 
   async takeOver(key: string): Promise<void> {

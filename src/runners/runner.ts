@@ -35,6 +35,9 @@ export interface RunRequest {
   onStart?: ((pid: number) => void) | undefined;
 }
 
+/** What is known of a run before it begins, where a process that stays can do it. */
+export type ComingRun = Pick<RunRequest, 'cwd' | 'env'> & { warm: WarmRequest };
+
 /** How it ended by itself. */
 export interface RunResult {
   /** Null when a signal ended it. */
@@ -62,6 +65,13 @@ export interface Runner {
    * @throws MissingExecutableError, LostProgramError, or the signal's reason once everything has stopped.
    */
   run(request: RunRequest): Promise<RunResult>;
+  /**
+   * Has a process that stays start, unless there is one for such runs, and load what it can before the run itself. What goes
+   * wrong is left for the run to tell; resolves when nothing more will come of it.
+   */
+  prepare(run: ComingRun): Promise<void>;
+  /** Whether there is such a process, at work or not. */
+  hasProcessFor(run: Pick<ComingRun, 'env' | 'warm'>): boolean;
   /** Stops whatever an earlier attempt left running under the key, here or by a dead worker, and waits until it is gone. */
   takeOver(key: string): Promise<void>;
   /** Stops whatever dead workers of this state directory left running. */

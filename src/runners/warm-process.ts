@@ -6,10 +6,11 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import type { Json } from '../contracts/step.js';
 import { eachLine } from './lines.js';
 import { copyTo, inheritedEnvironment, LAST_OUTPUT_MS } from './process.js';
 import { isGroupRunning, othersInGroup, stopGroup } from './processes.js';
-import type { RunRequest, RunResult, WarmRequest } from './runner.js';
+import type { ComingRun, RunRequest, RunResult, WarmRequest } from './runner.js';
 
 const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const SCRIPT = path.join(packageRoot, 'warehouse/runner/run.py');
@@ -34,25 +35,29 @@ type WarmEvent = z.infer<typeof eventSchema>;
 const SAYS_OF_ITSELF = /^\{"event": "(?:ready|unsupported|renew|end)"/;
 
 /** The environment of a run as a whole. */
-function environmentOf({ env }: RunRequest): Record<string, string> {
+function environmentOf({ env }: Pick<RunRequest, 'env'>): Record<string, string> {
   return { ...inheritedEnvironment(), ...env };
 }
 
 /** What all runs of one process have in common: its program with arguments, and its environment. */
-export function warmIdentity(request: RunRequest, { python, kind, of }: WarmRequest): string {
-  const env = Object.entries(environmentOf(request)).filter(([name]) => !PER_RUN.has(name));
+export function warmIdentity(run: Pick<RunRequest, 'env'>, { python, kind, of }: WarmRequest): string {
+  const env = Object.entries(environmentOf(run)).filter(([name]) => !PER_RUN.has(name));
   return JSON.stringify([python, kind, of, env.sort()]);
 }
 
 /** How it ended, or why it did not begin: `renew` says that this process is outdated. */
 export type WarmOutcome = RunResult | { renew: string };
 
-/** What is under way: where lines go, and what is known of its end. */
-interface Run {
-  mark: string;
+/** Where lines go. */
+interface Output {
   stdout(line: string): void;
   stderr(line: string): void;
   drained(): Promise<void>;
+}
+
+/** What is under way: where its lines go, and what is known of its end. */
+interface Run extends Output {
+  mark: string;
   ended(outcome: WarmOutcome): void;
   /** Of the two streams, those that have come to its end. */
   atEnd: { stdout: number | null; stderr: boolean };
@@ -74,7 +79,7 @@ export class WarmProcess {
   private lastError = '';
   private tellReady!: (problem: string | null) => void;
 
-  constructor(request: RunRequest, { python, kind, of }: WarmRequest, key: string) {
+  constructor(request: Pick<RunRequest, 'env'>, { python, kind, of }: WarmRequest, key: string) {
     const env = Object.entries(environmentOf(request)).filter(([name]) => !PER_RUN.has(name));
     this.child = spawn(python, [SCRIPT, 'warm', kind, ...of], {
       cwd: '/',
@@ -100,8 +105,30 @@ export class WarmProcess {
    * Does the run of the request.
    * @throws the signal's reason, or what looking at a line threw, once nothing of its group runs.
    */
-  async run(request: RunRequest, { ask }: WarmRequest): Promise<WarmOutcome> {
-    const { cwd, log, signal } = request;
+  run(request: RunRequest, { ask }: WarmRequest): Promise<WarmOutcome> {
+    const { log } = request;
+    return this.done(request, { ask }, request.signal, {
+      stdout: copyTo(log, request.onStdoutLine),
+      stderr: copyTo(log, request.onStderrLine),
+      drained: () => log.drained(),
+    });
+  }
+
+  /**
+   * Loads what such a run would begin with; what is said of it goes nowhere.
+   * @throws as `run`.
+   */
+  async load(run: ComingRun, signal: AbortSignal): Promise<void> {
+    const nowhere = { stdout: () => {}, stderr: () => {}, drained: async () => {} };
+    await this.done(run, { ask: run.warm.ask, only: 'load' }, signal, nowhere);
+  }
+
+  private async done(
+    { cwd, env }: Pick<RunRequest, 'cwd' | 'env'>,
+    asked: { ask: Json; only?: 'load' },
+    signal: AbortSignal,
+    { stdout, stderr, drained }: Output,
+  ): Promise<WarmOutcome> {
     signal.throwIfAborted();
     let failure: { error: unknown } | null = null;
     const stop = () => void this.stop().catch(() => {});
@@ -117,16 +144,16 @@ export class WarmProcess {
     const ended = new Promise<WarmOutcome>((resolve) => {
       this.run_ = {
         mark,
-        stdout: guarded(copyTo(log, request.onStdoutLine)),
-        stderr: guarded(copyTo(log, request.onStderrLine)),
-        drained: () => log.drained(),
+        stdout: guarded(stdout),
+        stderr: guarded(stderr),
+        drained,
         ended: resolve,
         atEnd: { stdout: null, stderr: false },
       };
     });
     signal.addEventListener('abort', stop, { once: true });
     try {
-      this.child.stdin!.write(`${JSON.stringify({ mark, cwd, env: environmentOf(request), ask })}\n`);
+      this.child.stdin!.write(`${JSON.stringify({ mark, cwd, env: environmentOf({ env }), ...asked })}\n`);
       const outcome = await Promise.race([ended, this.gone]);
       this.runs++;
       if (failure !== null || signal.aborted) await this.stop();

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { isFolder } from './process.js';
 import type { RunNote } from './run-file.js';
-import type { RunnerOptions, RunRequest, RunResult, WarmLimits, WarmRequest } from './runner.js';
+import type { ComingRun, RunnerOptions, RunRequest, RunResult, WarmLimits, WarmRequest } from './runner.js';
 import { WarmProcess, warmIdentity } from './warm-process.js';
 
 const LIMITS: WarmLimits = { runs: 50, bytes: 1024 ** 3, idleMs: 10 * 60_000, idle: 4 };
@@ -22,9 +23,13 @@ export class WarmProcesses {
   /** Longest idle first. */
   private idle: Idle[] = [];
   private readonly ending = new Set<Promise<void>>();
+  /** What each of them is for, at work or not. */
+  private readonly identities = new Map<WarmProcess, string>();
+  /** Those that load what their first run begins with, by what they are for. */
+  private readonly loading = new Map<string, Promise<void>>();
+  private readonly closing = new AbortController();
   /** Environments that lack what is needed. */
   private readonly unsupported = new Set<string>();
-  private closed = false;
 
   constructor(
     private readonly options: RunnerOptions,
@@ -39,9 +44,11 @@ export class WarmProcesses {
    */
   async run(request: RunRequest, isRunBy: (pid: number) => void): Promise<RunResult | null> {
     const { warm } = request;
-    if (warm === undefined || !isFolder(request.cwd) || this.unsupported.has(environmentOf(warm))) return null;
+    if (warm === undefined || !this.canDo(request, warm)) return null;
     const identity = warmIdentity(request, warm);
+    await orAborted(this.loading.get(identity), request.signal);
     for (;;) {
+      request.signal.throwIfAborted();
       const process = this.takeIdle(identity) ?? this.start(request, warm);
       const { pid } = process;
       if (pid !== null) {
@@ -65,9 +72,29 @@ export class WarmProcesses {
     }
   }
 
+  /** Starts the process that a run will ask for, unless there is one, and has it load what the run begins with. */
+  async prepare(run: ComingRun): Promise<void> {
+    const identity = warmIdentity(run, run.warm);
+    if (this.hasProcessFor(run) || this.closing.signal.aborted || !this.canDo(run, run.warm)) return;
+    const process = this.start(run, run.warm);
+    const loaded = this.load(process, run)
+      .catch(() => {}) // the run comes upon it too, and tells
+      .finally(() => {
+        this.loading.delete(identity);
+        this.putBack(identity, process);
+      });
+    this.loading.set(identity, loaded);
+    await loaded;
+  }
+
+  hasProcessFor(run: Pick<ComingRun, 'env' | 'warm'>): boolean {
+    return [...this.identities.values()].includes(warmIdentity(run, run.warm));
+  }
+
   /** Ends them all. */
   async close(): Promise<void> {
-    this.closed = true;
+    this.closing.abort();
+    await Promise.all(this.loading.values());
     for (const idle of this.idle.splice(0)) {
       clearTimeout(idle.timer);
       this.end(idle.process);
@@ -75,13 +102,27 @@ export class WarmProcesses {
     await Promise.all(this.ending);
   }
 
-  private start(request: RunRequest, warm: WarmRequest): WarmProcess {
-    request.signal.throwIfAborted();
+  private canDo({ cwd }: Pick<RunRequest, 'cwd'>, warm: WarmRequest): boolean {
+    return isFolder(cwd) && !this.unsupported.has(environmentOf(warm));
+  }
+
+  private async load(process: WarmProcess, run: ComingRun): Promise<void> {
+    const { signal } = this.closing;
+    if ((await readyOrAborted(process, signal)) === null) await process.load(run, signal);
+  }
+
+  private start(request: Pick<RunRequest, 'env'>, warm: WarmRequest): WarmProcess {
     const key = `warm/${randomUUID()}`;
     const note = this.note(key, warm.python);
     const process = new WarmProcess(request, warm, key);
     if (process.pid !== null) note.isRunning(process.pid);
-    process.gone.catch(() => {}).finally(() => note.remove());
+    this.identities.set(process, warmIdentity(request, warm));
+    process.gone
+      .catch(() => {})
+      .finally(() => {
+        this.identities.delete(process);
+        note.remove();
+      });
     return process;
   }
 
@@ -95,7 +136,13 @@ export class WarmProcesses {
 
   private putBack(identity: string, process: WarmProcess): void {
     const { runs, bytes, idleMs, idle: most } = this.limits;
-    if (this.closed || process.runs === 0 || process.runs >= runs || process.peakBytes >= bytes || !process.isFree) {
+    if (
+      this.closing.signal.aborted ||
+      process.runs === 0 ||
+      process.runs >= runs ||
+      process.peakBytes >= bytes ||
+      !process.isFree
+    ) {
       this.end(process);
       return;
     }
@@ -138,6 +185,15 @@ export class WarmProcesses {
 
 function environmentOf({ python, kind }: WarmRequest): string {
   return `${kind} ${python}`;
+}
+
+/** Waits, but no longer than until the signal. */
+async function orAborted(waited: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+  if (waited === undefined || signal.aborted) return;
+  const done = new AbortController();
+  const aborted = once(signal, 'abort', { signal: done.signal }).catch(() => {}); // by `done`
+  await Promise.race([waited, aborted]);
+  done.abort();
 }
 
 /** A process that is told to stop while it starts is stopped before the signal's reason is thrown. */

@@ -68,6 +68,12 @@ test('a day asks the warehouse no more than it must, and two processes do all da
   expect(new Set(pids).size).toBe(2);
 });
 
+test('the second step finds its process there, with the project parsed, while the first one ran', async () => {
+  const { rows } = await dayfillJson(stack, 'ledger', 'talbots');
+  const log = readFileSync(path.join(stack.stateDir, rows[0].steps[1].log), 'utf8');
+  expect(log.match(/Running with dbt/g)).toHaveLength(1);
+});
+
 test('each fixed day names its remedy and the failure that it healed', async () => {
   const step = (id: string, status: string, remedies: string[], tests: string[]) =>
     expect.objectContaining({

@@ -21,9 +21,11 @@ import { execa } from 'execa';
 import { pino } from 'pino';
 import { dagsterJob } from '../../src/activities/dagster-job.js';
 import { dbtBuild } from '../../src/activities/dbt-build.js';
+import { prepareLaterSteps } from '../../src/activities/prepare-later-steps.js';
 import type { StepDeps } from '../../src/activities/step-activity.js';
 import { loadConfig } from '../../src/config.js';
 import type { StepActivity } from '../../src/contracts/activities.js';
+import type { RenderedPartition, RenderedStep } from '../../src/contracts/partition.js';
 import type { StepRequest } from '../../src/contracts/step.js';
 import { createRunner } from '../../src/runners/create-runner.js';
 import type { WarmLimits } from '../../src/runners/runner.js';
@@ -224,6 +226,70 @@ describe('dbt', () => {
     expect(warm.failure).toEqual({ ...cold.failure, log: warm.failure!.log, tail: expect.any(String) });
     write({ 'models/more.sql': 'select 4 as n' });
     expect((await small()).result?.counts).toEqual({ success: 7, pass: 1 });
+  });
+
+  describe('before a step', () => {
+    /** Prepares a step of the small project as the second of its partition. */
+    const prepare = (by: StepDeps, given: StepRequest['with'] = {}) => {
+      const common = { timeoutMs: 200_000, retry: { attempts: 1, initialMs: 10 }, afterFix: [] };
+      const steps: RenderedStep[] = [
+        { ...common, id: 'first', title: 'First', uses: 'command', with: { run: ['true'] } },
+        {
+          ...{ ...common, id: 'step', title: 'Step', uses: 'dbt/build' },
+          with: { project: 'small', vars: { name: 'one' }, runner: 'warm', ...given },
+        },
+      ];
+      const bounds = { key: '2025-07-16', start: '2025-07-16', end: '2025-07-16' };
+      return prepareLaterSteps(by, { pipeline: 'probe', partition: bounds.key }, {
+        bounds,
+        steps,
+      } as RenderedPartition);
+    };
+    const warmPids = () => notedRuns(stack.stateDir, 'warm/').map(({ pid }) => pid!);
+    const startedSince = (before: number[]) => warmPids().filter((pid) => !before.includes(pid));
+
+    test('its process starts and parses the project, once, and the step waits for that and takes it', async () => {
+      const by = depsWith({});
+      const before = warmPids();
+      const prepared = prepare(by);
+      const pid = await until('its process', () => startedSince(before)[0]);
+      const built = await small({}, { by });
+      expect(built.result?.counts).toEqual({ success: 7, pass: 1 });
+      expect(pidOf(built)).toBe(pid);
+      expect(built.log.match(/Running with dbt/g)).toHaveLength(1);
+      await prepared;
+      await prepare(by);
+      expect(startedSince(before)).toEqual([pid]);
+      await by.runner.close();
+      expect(isRunning(pid)).toBe(false);
+    });
+
+    test('nothing starts for a step that the command line does', async () => {
+      const by = depsWith({});
+      const before = warmPids();
+      await prepare(by, { runner: 'cli' });
+      expect(warmPids()).toEqual(before);
+      await by.runner.close();
+    });
+
+    test('what goes wrong is told by the step', async () => {
+      const by = depsWith({});
+      await prepare(by, { target: 'nowhere' });
+      const built = await small({ target: 'nowhere' }, { by });
+      expect(built.failure?.message).toContain('nowhere');
+      await by.runner.close();
+    });
+
+    test('a worker that shuts down meanwhile leaves nothing behind', async () => {
+      const by = depsWith({});
+      const before = warmPids();
+      const prepared = prepare(by);
+      const pid = await until('its process', () => startedSince(before)[0]);
+      await by.runner.close();
+      await prepared;
+      expect(isRunning(pid)).toBe(false);
+      expect(warmPids()).toEqual(before);
+    });
   });
 
   test('an environment with a dbt of its own is left to the command line, which is said once', async () => {

@@ -1,8 +1,10 @@
 """Runs jobs of one Dagster project in one process, with its definitions and Dagster's instance kept loaded."""
 
+import contextlib
 import os
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +43,24 @@ class DagsterRuns:
 
     def run(self, ask: dict[str, Any], emit: Emit) -> int:
         """Run the job; returns the exit code."""
-        from dagster import DagsterInstance
-
-        # Before anything of it is imported: what changes from now on is noticed.
-        before = contents(self._read_files())
         self._run_id = str(uuid.uuid4())
         try:
-            if os.getcwd() not in sys.path:
-                sys.path.insert(0, os.getcwd())
-            if self._instance is None:
-                self._instance = DagsterInstance.get()
-            name = (ask["module"], ask["job"])
-            if name not in self._jobs:
-                self._jobs[name] = load_job(*name)
-            return perform(self._instance, self._jobs[name], dict(ask["tags"]), self._run_id, emit)
+            with self._noticing_changes():
+                job = self._job(ask)
+                return perform(self._instance, job, dict(ask["tags"]), self._run_id, emit)
         except Exception as error:
             return tell_error(error, emit)
         finally:
             self._run_id = None
-            self._sources = {**contents(self._read_files()), **before}
+
+    def load(self, ask: dict[str, Any], emit: Emit) -> int:
+        """Load instance and job; returns the exit code."""
+        try:
+            with self._noticing_changes():
+                self._job(ask)
+            return 0
+        except Exception as error:
+            return tell_error(error, emit)
 
     def prepare(self) -> None:
         """Definitions and instance are kept as they are."""
@@ -68,6 +69,27 @@ class DagsterRuns:
         """Mark the run under way as canceled."""
         if self._run_id is not None and self._instance is not None:
             cancel(self._instance, self._run_id, emit)
+
+    def _job(self, ask: dict[str, Any]) -> Any:
+        from dagster import DagsterInstance
+
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        if self._instance is None:
+            self._instance = DagsterInstance.get()
+        name = (ask["module"], ask["job"])
+        if name not in self._jobs:
+            self._jobs[name] = load_job(*name)
+        return self._jobs[name]
+
+    @contextlib.contextmanager
+    def _noticing_changes(self) -> Iterator[None]:
+        # Before anything of it is imported: what changes from now on is noticed.
+        before = contents(self._read_files())
+        try:
+            yield
+        finally:
+            self._sources = {**contents(self._read_files()), **before}
 
     def _read_files(self) -> list[Path]:
         """Return the files of the project, and of what was imported from elsewhere, but not from an environment."""

@@ -48,17 +48,15 @@ class DbtBuilds:
 
     def run(self, ask: dict[str, Any], _emit: Emit) -> int:
         """Build; returns the exit code that dbt would have."""
-        options, output = ask["options"], ask["output"]
-        parsed_from = json.dumps([options, _project_state(options)], sort_keys=True)
-        manifest = self._right(parsed_from)
+        manifest, code = self._parsed(ask)
         if manifest is None:
-            outcome = self._runner().invoke(["parse", *options, *output, "--no-write-json"])
-            if not outcome.success:
-                return _exit_code(outcome)
-            manifest = outcome.result
-            self._keep(parsed_from, manifest)
+            return code
         # The place for whatever watches the statements of a build.
-        return _exit_code(self._runner(manifest=manifest).invoke(["build", *options, *output, *ask["selection"]]))
+        return _exit_code(self._runner(manifest=manifest).invoke(["build", *ask["options"], *ask["output"], *ask["selection"]]))
+
+    def load(self, ask: dict[str, Any], _emit: Emit) -> int:
+        """Parse the project; returns the exit code that dbt would have."""
+        return self._parsed(ask)[1]
 
     def prepare(self) -> None:
         """Read the manifest of the latest build, which the next one is likely to want."""
@@ -67,6 +65,19 @@ class DbtBuilds:
 
     def cancel(self, _emit: Emit) -> None:
         """dbt has nothing to put in order."""
+
+    def _parsed(self, ask: dict[str, Any]) -> tuple[Any, int]:
+        """Return the manifest, parsed now unless a kept one is right, and dbt's exit code; no manifest for a project that does not parse."""
+        options = ask["options"]
+        parsed_from = json.dumps([options, _project_state(options)], sort_keys=True)
+        manifest = self._right(parsed_from)
+        if manifest is None:
+            outcome = self._runner().invoke(["parse", *options, *ask["output"], "--no-write-json"])
+            if not outcome.success:
+                return None, _exit_code(outcome)
+            manifest = outcome.result
+            self._keep(parsed_from, manifest)
+        return manifest, 0
 
     def _right(self, parsed_from: str) -> Any:
         environment, manifest = self._kept.get(parsed_from, ({}, b""))

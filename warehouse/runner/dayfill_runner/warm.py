@@ -30,6 +30,9 @@ class Work(Protocol):
     def run(self, ask: dict[str, Any], emit: Emit) -> int:
         """Carry out a request; returns the exit code that a program for it alone would have."""
 
+    def load(self, ask: dict[str, Any], emit: Emit) -> int:
+        """Do beforehand what a request like this would begin with; returns the exit code."""
+
     def prepare(self) -> None:
         """Do now what the next request would have to wait for."""
 
@@ -93,7 +96,8 @@ def _serve(requests: TextIO, work: Work, emit: Emit) -> None:
             emit({"event": "renew", "message": reason})
             return
         try:
-            code = work.run(request["ask"], emit)
+            carry_out = work.load if request.get("only") == "load" else work.run
+            code = carry_out(request["ask"], emit)
         except BaseException as error:
             traceback.print_exc()
             print(one_line(error), file=sys.stderr)
