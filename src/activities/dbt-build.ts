@@ -15,6 +15,8 @@ import type { StepSetting } from './step-environment.js';
 import { runStepProcess } from './step-process.js';
 
 const PARTIAL_PARSE = 'partial_parse.msgpack';
+/** Events for this worker on stdout, and text for people in dbt.log. */
+const LOGS = ['--log-format', 'json', '--log-format-file', 'debug', '--no-use-colors'];
 const EVIDENCE = ['run_results.json'];
 const EVIDENCE_OF_FAILURE = ['run_results.json', 'compiled', 'run', 'dbt.log', FAILING_TESTS];
 
@@ -110,7 +112,7 @@ function processRequest(setting: DbtSetting, project: string, target: string) {
 function buildArguments({ pipelineDir, with: given }: DbtSetting, project: string, target: string) {
   const { options, selection } = dbtArguments(given, project, pipelineDir);
   return {
-    options: ['--log-format', 'json', '--no-use-colors', ...options, '--vars', JSON.stringify(given.vars ?? {})],
+    options: [...LOGS, ...options, '--vars', JSON.stringify(given.vars ?? {})],
     output: ['--target-path', target, '--log-path', target],
     selection,
   };

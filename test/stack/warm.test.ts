@@ -228,6 +228,13 @@ describe('dbt', () => {
     expect((await small()).result?.counts).toEqual({ success: 7, pass: 1 });
   });
 
+  test('its shortcuts fit the installed version of dbt', async () => {
+    const code = 'from dayfill_runner.dbt_shortcuts import OF_OWN_BUILDS, take; print(take(OF_OWN_BUILDS))';
+    const env = { PYTHONPATH: path.resolve('warehouse/runner') };
+    const { stdout } = await execa(path.join(venv, 'bin/python'), ['-c', code], { env });
+    expect(stdout).toBe('[]');
+  });
+
   describe('before a step', () => {
     /** Prepares a step of the small project as the second of its partition. */
     const prepare = (by: StepDeps, given: StepRequest['with'] = {}) => {

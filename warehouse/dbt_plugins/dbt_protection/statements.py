@@ -16,6 +16,7 @@ from sqlglot.tokens import Token, TokenType
 
 MAY_REPLACE = re.compile(r"\b(create|drop|truncate|alter|load|delete|merge|execute|call)\b", re.IGNORECASE)
 REMARK = re.compile(r"\A\s*/\*(?:[^*]|\*(?!/))*\*/")
+TEMPORARY_NUMBER = re.compile(r"(?<=__dbt_tmp)\d{12}\b")
 TABLE_KINDS = {"EXTERNAL", "SNAPSHOT", "MATERIALIZED"}
 QUOTED = {TokenType.STRING, TokenType.IDENTIFIER}
 OF_A_NAME = re.compile(r"[\w$*.-]+")
@@ -42,8 +43,8 @@ class Replacement:
 
 def replacements(sql: str, depth: int = 0) -> tuple[Replacement, ...]:
     """@raises Refusal for a text that cannot be read in one way only."""
-    # Only the remark in front of a statement differs from build to build.
-    return _replacements(REMARK.sub("", sql, count=1), depth)
+    # Only the remark in front of a statement differs from build to build, and the number of a table that is nobody's.
+    return _replacements(TEMPORARY_NUMBER.sub("", REMARK.sub("", sql, count=1)), depth)
 
 
 @lru_cache(maxsize=1024)

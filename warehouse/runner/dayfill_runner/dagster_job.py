@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from .dagster_storage import held_open
 from .output import Emit, json_lines_on_stdout, one_line
 
 KEY_TAG = "dayfill/key"
@@ -158,7 +159,8 @@ def perform(instance: Any, job: Any, tags: dict[str, str], run_id: str, emit: Em
     if KEY_TAG in tags:
         close_abandoned_runs(instance, tags[KEY_TAG])
     emit({"event": "run", "runId": run_id})
-    result = run_job(instance, job, tags, run_id, emit)
+    with held_open(instance.root_directory):
+        result = run_job(instance, job, tags, run_id, emit)
     emit(result)
     return 0 if result["success"] else 1
 

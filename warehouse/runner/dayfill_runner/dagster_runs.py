@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .dagster_job import cancel, load_job, perform, tell_error
-from .dbt_build import reuse_parsed_jinja
+from .dbt_shortcuts import ANYWHERE, reuse_parsed_jinja, take
 from .output import Emit
 from .sources import contents, installed_packages, source_files
 from .warm import Unsupported
@@ -26,12 +26,14 @@ class DagsterRuns:
         except ImportError as error:
             raise Unsupported(f"Dagster cannot be imported by {sys.executable}: {error}") from error
         # For jobs that run dbt in this process.
-        reuse_parsed_jinja()
+        with contextlib.suppress(ImportError):
+            reuse_parsed_jinja()
         self._packages = installed_packages()
         self._instance: Any = None
         self._jobs: dict[tuple[str, str], Any] = {}
         self._sources: dict[str, str] = {}
         self._run_id: str | None = None
+        self._took_shortcuts = False
 
     def outdated(self) -> str | None:
         """Return why this process can no longer do what a new one would; None while it can."""
@@ -47,6 +49,7 @@ class DagsterRuns:
         try:
             with self._noticing_changes():
                 job = self._job(ask)
+                self._take_shortcuts()
                 return perform(self._instance, job, dict(ask["tags"]), self._run_id, emit)
         except Exception as error:
             return tell_error(error, emit)
@@ -81,6 +84,12 @@ class DagsterRuns:
         if name not in self._jobs:
             self._jobs[name] = load_job(*name)
         return self._jobs[name]
+
+    def _take_shortcuts(self) -> None:
+        # The others of dbt would take long to import for jobs without it.
+        if not self._took_shortcuts and "dbt.cli.main" in sys.modules:
+            take(ANYWHERE)
+            self._took_shortcuts = True
 
     @contextlib.contextmanager
     def _noticing_changes(self) -> Iterator[None]:

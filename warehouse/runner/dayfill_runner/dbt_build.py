@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .dbt_shortcuts import OF_OWN_BUILDS, take
 from .output import Emit
 from .sources import contents, installed_packages, source_files
 from .warm import Unsupported
@@ -31,8 +32,7 @@ class DbtBuilds:
             from dbt.cli.main import dbtRunner
         except ImportError as error:
             raise Unsupported(f"dbt cannot be imported by {sys.executable}: {error}") from error
-        reuse_parsed_jinja()
-        log_without_looking()
+        take(OF_OWN_BUILDS)
         self._runner = dbtRunner
         self._packages = installed_packages()
         # By what it was parsed from: values of the environment that its files read, and the manifest as bytes, because a
@@ -107,28 +107,6 @@ def _manifest(stored: bytes) -> Any:
     manifest = made(**state)
     manifest.build_parent_and_child_maps()
     return manifest
-
-
-def reuse_parsed_jinja() -> None:
-    """Let dbt keep what it makes of a text of Jinja, by that text: most of a parse goes into dbt's own macros, which never change."""
-    try:
-        # Made for dbt's own tests, which parse many projects in one process.
-        from dbt_common.tests import enable_test_caching
-    except ImportError:
-        return
-    enable_test_caching()
-
-
-def log_without_looking() -> None:
-    """Let dbt write its log without asking the disk for each line whether it is a file that has grown too long: half of dbt's own
-    time in a build. A folder of an attempt has one log, which ends with it."""
-    from dbt_common.events import logger
-
-    class OneFile(logger.RotatingFileHandler):
-        def shouldRollover(self, record: Any) -> bool:  # noqa: N802
-            return False
-
-    logger.RotatingFileHandler = OneFile
 
 
 def _require_plain_dbt() -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from .dbt_build import reuse_parsed_jinja
+from .dbt_shortcuts import ANYWHERE, take
 from .output import json_lines_on_stdout, one_line
 
 _TOLD = ("model", "snapshot", "test")
@@ -14,7 +14,7 @@ def main() -> int:
     from dbt.cli.main import dbtRunner
 
     _, emit = json_lines_on_stdout()
-    reuse_parsed_jinja()
+    take(ANYWHERE)
     ask = json.load(sys.stdin)
     for given in ask["vars"]:
         outcome = dbtRunner().invoke(["compile", *ask["options"], "--vars", json.dumps(given), *ask["selection"]])

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout = out
     # What is imported stays: to look through it for garbage takes longer than it is worth while somebody waits.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(500_000, 20, 50)
     emit({"event": "ready"})
 
     def serve() -> None:
