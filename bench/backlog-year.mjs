@@ -1,10 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Storage } from '@google-cloud/storage';
-import { execa } from 'execa';
+import { round, withStack } from './bench-stack.mjs';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const BUCKET = 'gcs-automation-project-raw';
@@ -20,26 +18,14 @@ const KILLS = 10;
  */
 export async function backlogYear({ log }) {
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
-  const stateDir = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-'));
-  const env = {
-    DAYFILL_STATE_DIR: stateDir,
-    DAYFILL_VENV: process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv'),
-    DAYFILL_LOG_LEVEL: 'warn',
-    TEMPORAL_CONFIG_FILE: path.join(stateDir, 'none.toml'),
-  };
-  const dayfill = (...args) =>
-    execa(process.execPath, [path.join(ROOT, 'bin/dayfill.js'), ...args], { env, cwd: ROOT });
-  const service = async (name) =>
-    JSON.parse((await dayfill('stack', 'status', '--json')).stdout).services.find((one) => one.name === name);
-  const year = (prefix) =>
-    timed(
-      dayfill(
-        ...['run', 'backlog', '--from', YEAR.first, '--to', YEAR.last, '--no-until-waiting', '--json'],
-        ...[...VARS, `prefix=${prefix}`].flatMap((one) => ['--var', one]),
-      ),
-    );
-  try {
-    await dayfill('stack', 'up');
+  return withStack(path.join(ROOT, 'pipelines'), async ({ dayfill, service }) => {
+    const year = (prefix) =>
+      timed(
+        dayfill(
+          ...['run', 'backlog', '--from', YEAR.first, '--to', YEAR.last, '--no-until-waiting', '--json'],
+          ...[...VARS, `prefix=${prefix}`].flatMap((one) => ['--var', one]),
+        ),
+      );
     const straight = await year('ecom/straight');
     const moments = momentsOf(seed, straight);
     const began = performance.now();
@@ -69,10 +55,7 @@ export async function backlogYear({ log }) {
     log(`  worker killed ${KILLS} times    ${figures.killed.seconds} s, every object the same`);
     log(`  ratio                     ${figures.ratio}`);
     return figures;
-  } finally {
-    await dayfill('stack', 'down');
-    await rm(stateDir, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Seconds after the start, spread over a run of so many seconds. */
@@ -104,8 +87,4 @@ async function timed(work) {
   const began = performance.now();
   await work;
   return (performance.now() - began) / 1000;
-}
-
-function round(value) {
-  return Math.round(value * 100) / 100;
 }

@@ -11,29 +11,30 @@ const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /**
  * A stack of its own for a benchmark, gone afterwards.
  * @param {string} pipelines absolute: the folder of pipelines
- * @param {(stack: {dayfill: Function, client: object, address: string, stateDir: string}) => Promise<T>} work gets the command line, a
- * client, Temporal's address and the state folder
+ * @param {(stack: {dayfill: Function, service: Function, client: object, stateDir: string, venv: string}) => Promise<T>} work gets the
+ * command line, what `stack status` says of a service by its name, a client, and the folders of the state and of Python
  * @template T
  * @returns {Promise<T>}
  */
 export async function withStack(pipelines, work) {
   const stateDir = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-'));
+  const venv = process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv');
   const env = {
     DAYFILL_STATE_DIR: stateDir,
-    DAYFILL_VENV: process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv'),
+    DAYFILL_VENV: venv,
     DAYFILL_PIPELINES: pipelines,
     DAYFILL_LOG_LEVEL: 'warn',
     TEMPORAL_CONFIG_FILE: path.join(stateDir, 'none.toml'),
   };
   const dayfill = (...args) =>
     execa(process.execPath, [path.join(ROOT, 'bin/dayfill.js'), ...args], { env, cwd: ROOT });
+  const service = async (name) =>
+    JSON.parse((await dayfill('stack', 'status', '--json')).stdout).services.find((one) => one.name === name);
   let client;
   try {
     await dayfill('stack', 'up');
-    const { services } = JSON.parse((await dayfill('stack', 'status', '--json')).stdout);
-    const { address } = services.find(({ name }) => name === 'temporal');
     client = await openDayfill(loadConfig({ ...process.env, ...env }));
-    return await work({ dayfill, client, address, stateDir });
+    return await work({ dayfill, service, client, stateDir, venv });
   } finally {
     await client?.close();
     await dayfill('stack', 'down');

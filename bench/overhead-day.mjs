@@ -17,7 +17,8 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
  * day, medians; the ratio is the median of the rounds' ratios
  */
 export async function overheadDay({ log }) {
-  return withStack(path.join(HERE, 'pipelines'), async ({ dayfill, client, address }) => {
+  return withStack(path.join(HERE, 'pipelines'), async ({ dayfill, service, client }) => {
+    const { address } = await service('temporal');
     const worker = execa(process.execPath, [path.join(HERE, 'bare-temporal/worker.mjs'), address, 'bare']);
     try {
       let at = 0;

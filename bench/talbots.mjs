@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BigQuery } from '@google-cloud/bigquery';
 import { execa } from 'execa';
+import { median, round, withStack } from './bench-stack.mjs';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const PROJECT = 'talbots-og-map-dev';
@@ -20,26 +20,13 @@ const CLOCK_COLUMNS = ['synced_at', 'source_ingested_at', '_ingested_at'];
  * @returns {Promise<object>} seconds per day of both and their ratio, with dayfill's first day apart, and seconds by step
  */
 export async function talbots({ log }) {
-  const stateDir = await mkdtemp(path.join(tmpdir(), 'dayfill-bench-'));
-  const venv = process.env.DAYFILL_VENV ?? path.join(ROOT, '.dayfill', 'venv');
-  const settings = {
-    DAYFILL_STATE_DIR: stateDir,
-    DAYFILL_VENV: venv,
-    DAYFILL_PIPELINES: path.join(ROOT, 'pipelines'),
-    DAYFILL_LOG_LEVEL: 'warn',
-    TEMPORAL_CONFIG_FILE: path.join(stateDir, 'none.toml'),
-  };
-  const dayfill = (...args) =>
-    execa(process.execPath, [path.join(ROOT, 'bin/dayfill.js'), ...args], { env: settings, cwd: ROOT });
-  try {
-    await dayfill('stack', 'up');
-    const { services } = JSON.parse((await dayfill('stack', 'status', '--json')).stdout);
-    const address = (name) => services.find((service) => service.name === name).address;
+  return withStack(path.join(ROOT, 'pipelines'), async ({ dayfill, service, stateDir, venv }) => {
+    const [bigqueryAddress, storageAddress] = [(await service('bigquery')).address, (await service('storage')).address];
     const env = {
       PATH: `${path.join(venv, 'bin')}${path.delimiter}${process.env.PATH}`,
-      DAYFILL_BIGQUERY_ENDPOINT: address('bigquery'),
-      DAYFILL_STORAGE_ENDPOINT: address('storage'),
-      STORAGE_EMULATOR_HOST: address('storage'),
+      DAYFILL_BIGQUERY_ENDPOINT: bigqueryAddress,
+      DAYFILL_STORAGE_ENDPOINT: storageAddress,
+      STORAGE_EMULATOR_HOST: storageAddress,
       DAGSTER_HOME: path.join(stateDir, 'dagster-by-hand'),
     };
     await mkdir(env.DAGSTER_HOME);
@@ -47,7 +34,7 @@ export async function talbots({ log }) {
       cwd: path.join(ROOT, 'warehouse'),
       env,
     });
-    const bigquery = new BigQuery({ projectId: PROJECT, apiEndpoint: address('bigquery'), token: 'x' });
+    const bigquery = new BigQuery({ projectId: PROJECT, apiEndpoint: bigqueryAddress, token: 'x' });
 
     const { stdout } = await execa(path.join(ROOT, 'bench/talbots.sh'), [stateDir, ...DAYS], { env });
     const byHand = stdout.split('\n').flatMap((line) => {
@@ -89,10 +76,7 @@ export async function talbots({ log }) {
     log(`  tables   ${figures.sameTables ? 'the same' : 'DIFFERENT'}`);
     if (!figures.sameTables) process.exitCode = 1;
     return figures;
-  } finally {
-    await dayfill('stack', 'down');
-    await rm(stateDir, { recursive: true, force: true });
-  }
+  });
 }
 
 /** A hash of each table of Talbots, in an order of its own and without the clock's columns. */
@@ -119,20 +103,11 @@ const total = (times) => times.reduce((sum, { seconds }) => sum + seconds, 0);
 /** The median of each step, in the order in which they first came. */
 function medians(times) {
   const steps = [...new Set(times.map(({ step }) => step))];
-  return Object.fromEntries(
-    steps.map((name) => {
-      const sorted = times.filter(({ step }) => step === name).map(({ seconds }) => seconds);
-      sorted.sort((a, b) => a - b);
-      return [name, round(sorted[Math.floor((sorted.length - 1) / 2)])];
-    }),
-  );
+  const secondsOf = (name) => times.filter(({ step }) => step === name).map(({ seconds }) => seconds);
+  return Object.fromEntries(steps.map((name) => [name, round(median(secondsOf(name)))]));
 }
 
 const shown = (steps) =>
   Object.entries(steps)
     .map(([step, seconds]) => `${step} ${seconds}`)
     .join(', ');
-
-function round(value) {
-  return Math.round(value * 100) / 100;
-}
