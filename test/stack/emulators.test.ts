@@ -151,6 +151,18 @@ describe('queries', () => {
     ]);
   });
 
+  test('a statement that comes again with other days is about those', async () => {
+    const about = async (one: string, other: string) => {
+      const [row] = await rows(`select '${one}' one, date_add(date '${other}', interval 1 day) day_after,
+        '${one}' < '${other}' earlier, date '${one}' between '9001-02-03' and '9002-02-03' far`);
+      return [row.one, row.day_after.value, row.earlier, row.far];
+    };
+    expect(await about('2025-07-16', '2025-07-17')).toEqual(['2025-07-16', '2025-07-18', true, false]);
+    expect(await about('2025-07-17', '2025-02-28')).toEqual(['2025-07-17', '2025-03-01', false, false]);
+    expect(await about('2025-07-17', '2025-07-17')).toEqual(['2025-07-17', '2025-07-18', false, false]);
+    expect(await about('9001-02-04', '9001-02-03')).toEqual(['9001-02-04', '9001-02-04', false, true]);
+  });
+
   test('a merge on false replaces a partition, whether its source has an alias or is a table', async () => {
     await rows(`create table probe.replaced as select date '2025-07-16' day, n from unnest([1, 2]) n;
       insert into probe.replaced values ('2025-07-17', 3);
