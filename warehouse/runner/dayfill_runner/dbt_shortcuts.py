@@ -6,6 +6,7 @@ changed with a version, dbt goes its own way, and test/stack/warm.test.ts tells.
 
 import hashlib
 import inspect
+import json
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -208,6 +209,39 @@ def find_callers_by_frames() -> None:
     rendered._default_source = staticmethod(default_source)
 
 
+def write_json_at_once() -> None:
+    """Make the text of a file of JSON in one go: piece by piece it takes ten times as long."""
+    from dbt.artifacts.schemas import base
+    from dbt.artifacts.schemas.run.v5 import run
+    from dbt_common.clients import system
+    from dbt_common.utils import encoding
+
+    _known(system.write_json, "158d4b8ce971")
+
+    def write_json(path: str, data: dict[str, Any]) -> bool:
+        return system.write_file(path, json.dumps(data, cls=encoding.JSONEncoder))
+
+    for module in (system, base, run):
+        module.write_json = write_json
+
+
+def write_manifest_once() -> None:
+    """Write manifest.json at the end of a build only: what is written at its beginning is replaced then."""
+    from dbt.flags import get_flags
+    from dbt.parser import manifest
+    from dbt.task import runnable
+
+    _known(manifest.parse_manifest, "cb07971068e3")
+    _known(runnable.GraphRunnableTask.run, "0df80d480488")
+    write = runnable.write_manifest
+
+    def write_unless_building(*arguments: Any) -> None:
+        if getattr(get_flags(), "WHICH", None) != "build":
+            write(*arguments)
+
+    manifest.write_manifest = write_unless_building
+
+
 def write_manifest_of_failures() -> None:
     """Write manifest.json of a build that failed only, whose tests are explained by it: a build that is done leaves its results."""
     from dbt.task import runnable
@@ -239,5 +273,7 @@ ANYWHERE = (
     fetch_rows_with_the_result,
     share_the_plan_of_macros,
     find_callers_by_frames,
+    write_json_at_once,
+    write_manifest_once,
 )
 OF_OWN_BUILDS = (*ANYWHERE, write_manifest_of_failures)
