@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -72,6 +73,31 @@ def write_what_is_heard() -> None:
     logger._Logger.write_line = write_line_if_heard
 
 
+def fill_in_events_directly() -> None:
+    """Let dbt say when, where and by whom an event was told without making a text of each and reading that again."""
+    from dbt_common.events import base_types, event_manager
+
+    _known(base_types.msg_from_base_event, "e70ceb670833")
+
+    def message_of(event: Any, level: Any = None) -> Any:
+        name = type(event).__name__
+        message = getattr(event.PROTO_TYPES_MODULE, f"{name}Msg")()
+        info = message.info
+        info.level = (level or event.level_tag()).value
+        info.msg = event.message()
+        info.invocation_id = base_types.get_invocation_id()
+        info.extra.update(base_types.get_global_metadata_vars())
+        info.ts.FromMicroseconds(time.time_ns() // 1000)
+        info.pid = base_types.get_pid()
+        info.thread = base_types.get_thread_name()
+        info.code = event.code()
+        info.name = name
+        message.data.CopyFrom(event.pb_msg)
+        return message
+
+    event_manager.msg_from_base_event = message_of
+
+
 def compile_jinja_once() -> None:
     """Keep the code that Jinja makes of a text: models and tests have the same texts in each build."""
     from dbt_common.clients import jinja
@@ -114,9 +140,10 @@ def fetch_rows_with_the_result() -> None:
         if page_size is None and max_results is None and more.get("start_index") is None:
             page_size = _ROWS
         rows = wait(self, page_size=page_size, max_results=max_results, **more)
+        table = self.destination
         # An anonymous table holds the result and nothing else.
-        if isinstance(rows, RowIterator) and self.statement_type == "SELECT" and self.destination.dataset_id.startswith("_"):
-            latest.table, latest.rows = self.destination, rows.total_rows
+        if isinstance(rows, RowIterator) and self.statement_type == "SELECT" and table is not None and table.dataset_id.startswith("_"):
+            latest.table, latest.rows = table, rows.total_rows
         return rows
 
     def get_known_table(self: Any, table: Any, *args: Any, **more: Any) -> Any:
@@ -269,6 +296,7 @@ ANYWHERE = (
     reuse_parsed_jinja,
     log_without_looking,
     write_what_is_heard,
+    fill_in_events_directly,
     compile_jinja_once,
     fetch_rows_with_the_result,
     share_the_plan_of_macros,
