@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { BigQuery, GetJobsOptions, Job } from '@google-cloud/bigquery';
+import type { BigQuery, GetJobsOptions, GetJobsResponse, Job } from '@google-cloud/bigquery';
 import { addKnown } from '../contracts/amounts.js';
 import type { Usage } from '../contracts/limits.js';
 
@@ -49,7 +49,7 @@ export class JobMeter {
 
   /** @throws when the warehouse cannot be asked. */
   async read(): Promise<JobUsage> {
-    const [jobs] = await this.bigquery.getJobs({ projection: 'full', minCreationTime: `${this.sinceMs}` });
+    const jobs = await this.listed();
     const mine = jobs.filter((job) => carries(job.metadata.configuration?.labels, this.labels));
     const running = mine.filter((job) => job.metadata.state !== 'DONE');
     for (const job of mine) if (job.metadata.state === 'DONE') this.ended.set(job.id!, usageOf(job));
@@ -57,7 +57,29 @@ export class JobMeter {
     this.sinceMs = Math.min(...running.map(createdMs), Math.max(this.sinceMs, newest - LATE_MS));
     return total([...this.ended.values(), ...running.map(usageOf)]);
   }
+
+  /** Many are of other steps: of each only what is needed, without its SQL, as many at a time as BigQuery gives. */
+  private async listed(): Promise<Job[]> {
+    const jobs: Job[] = [];
+    let query: GetJobsOptions | null = {
+      ...{ projection: 'full', minCreationTime: `${this.sinceMs}`, autoPaginate: false, maxResults: 1000 },
+      ...USAGE_FIELDS,
+    };
+    while (query !== null) {
+      const [page, next]: GetJobsResponse = await this.bigquery.getJobs(query);
+      jobs.push(...page);
+      query = next ?? null;
+    }
+    return jobs;
+  }
 }
+
+/** See https://cloud.google.com/bigquery/docs/api-performance#partial-response: what `usageOf` looks at, and what finds a job. */
+const USAGE_FIELDS = {
+  fields:
+    'nextPageToken,jobs(id,jobReference,state,configuration(jobType,labels),' +
+    'statistics(creationTime,totalBytesProcessed,totalSlotMs,query(totalBytesBilled,totalBytesProcessed)))',
+};
 
 type JobUsage = Pick<Usage, 'bytesBilled' | 'slotMs'>;
 
@@ -77,7 +99,7 @@ function statisticsOf(job: Job): JobStatistics {
 /** What a query is billed is told at its end; until then what it has read. Loads and copies are free. */
 function usageOf(job: Job): JobUsage {
   const { totalSlotMs, totalBytesProcessed, query = {} } = statisticsOf(job);
-  const isQuery = job.metadata.configuration?.query !== undefined;
+  const isQuery = job.metadata.configuration?.jobType === 'QUERY';
   const bytes = query.totalBytesBilled ?? query.totalBytesProcessed ?? totalBytesProcessed;
   return {
     bytesBilled: isQuery && bytes !== undefined ? Number(bytes) : null,

@@ -7,7 +7,8 @@
 | jobs.insert with a SQL error | 200, the error in the job's state | 400, 404 …; the job is kept |
 | jobs.query with a SQL error | an empty result | 400, 404 … with the message |
 | labels, and the rest of the configuration | lost | kept |
-| jobs.list | no paging, no times | `pageToken`, `minCreationTime`, `maxCreationTime`, `projection` |
+| jobs.list | no paging, no times | `pageToken`, `minCreationTime`, `maxCreationTime`, `projection`, `fields` |
+| `configuration.jobType` | as it was sent | told in jobs.list |
 | jobs.getQueryResults of a failed or running job | 404 | its error; `jobComplete: false` |
 | jobs.cancel | does nothing | stops the job |
 | dry run | a SELECT is run, bytes are 0 | nothing is run, bytes are told |
@@ -26,6 +27,7 @@ from bqemulator.storage.engine import CATALOG_SCHEMA
 from fastapi import APIRouter, Query, Request
 
 from .job_runner import runner
+from .partial_response import selected
 from .repeats import without_remark
 from .requests import KnownBody
 
@@ -49,6 +51,7 @@ _QUERY_FIELDS = (
     "connectionProperties",
     "maximumBytesBilled",
 )
+_JOB_TYPES = ("query", "load", "extract", "copy")
 _JOB_FIELDS = ("labels", "jobTimeoutMs")
 _ESTIMATED_WRITES = {"INSERT", "UPDATE", "DELETE", "MERGE", "CREATE_TABLE_AS_SELECT"}
 
@@ -176,6 +179,7 @@ def list_jobs(
     min_creation_ms: Annotated[int, Query(alias="minCreationTime")] = 0,
     max_creation_ms: Annotated[int | None, Query(alias="maxCreationTime")] = None,
     parent_job_id: Annotated[str | None, Query(alias="parentJobId")] = None,
+    fields: str | None = None,
 ) -> dict[str, Any]:
     """The project's jobs, latest first; configurations (and with them labels) for `projection=full` only."""
     wanted_states = {state.upper() for state in states or ()}
@@ -199,7 +203,7 @@ def list_jobs(
     }
     if start + len(page) < len(jobs):
         answer["nextPageToken"] = str(start + len(page))
-    return answer
+    return answer if fields is None else selected(answer, fields)
 
 
 def _list_item(job: JobMeta, *, full: bool) -> dict[str, Any]:
@@ -207,7 +211,10 @@ def _list_item(job: JobMeta, *, full: bool) -> dict[str, Any]:
     item["state"] = job.state
     if job.error_result:
         item["errorResult"] = job.error_result
-    if not full:
+    if full:
+        kind = next((kind for kind in _JOB_TYPES if kind in job.configuration), "unknown")
+        item["configuration"] = {**job.configuration, "jobType": kind.upper()}
+    else:
         del item["configuration"]
     return item
 
