@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { WorkflowActivities } from '../contracts/activities.js';
+import { withTimeLimit } from '../time-limit.js';
 
 /** How long one attempt waits: it takes a place among the worker's steps, which what it waits for may need. */
 const PATIENCE_MS = 2000;
@@ -13,7 +14,7 @@ export function awaitWorkflowActivity(client: Client): WorkflowActivities {
   return {
     async awaitWorkflow(workflowId) {
       const { cancellationSignal, info } = Context.current();
-      const signal = AbortSignal.any([cancellationSignal, AbortSignal.timeout(PATIENCE_MS)]);
+      const signal = withTimeLimit(cancellationSignal, PATIENCE_MS);
       try {
         await client.withAbortSignal(signal, () => client.workflow.getHandle(workflowId).result());
       } catch (error) {

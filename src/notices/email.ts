@@ -1,4 +1,5 @@
 import { createTransport } from 'nodemailer';
+import { withTimeLimit } from '../time-limit.js';
 import { NotTold } from './errors.js';
 import { isLoopback, secretUrl } from './secrets.js';
 import { type NoticeText, plainBody } from './text.js';
@@ -34,7 +35,7 @@ export async function sendEmail(target: EmailTarget, notice: NoticeText, cancell
       text: plainBody(notice),
       disableFileAccess: true,
       disableUrlAccess: true,
-      signal: AbortSignal.any([cancelled, AbortSignal.timeout(SENDING_MS)]),
+      signal: withTimeLimit(cancelled, SENDING_MS),
     })
     .catch((error: unknown) => {
       if (cancelled.aborted) throw error;

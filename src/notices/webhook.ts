@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../time-limit.js';
 import { NotTold } from './errors.js';
 import { isLoopback, secretUrl } from './secrets.js';
 
@@ -37,7 +38,7 @@ async function send(url: URL, variable: string, document: unknown, cancelled: Ab
       headers: { 'content-type': 'application/json; charset=utf-8', 'user-agent': 'dayfill' },
       body: JSON.stringify(document),
       redirect: 'manual',
-      signal: AbortSignal.any([cancelled, AbortSignal.timeout(ANSWER_MS)]),
+      signal: withTimeLimit(cancelled, ANSWER_MS),
     });
   } catch (error) {
     if (cancelled.aborted) throw error;

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { maskPersonal } from '../../runners/mask.js';
 import { firstBytes } from '../../runners/text.js';
+import { withTimeLimit } from '../../time-limit.js';
 import type { AdviceContext, Adviser, RefusedSuggestion, Suggestion } from '../adviser.js';
 import { type Prompt, promptFor } from './prompt.js';
 import type { Provided } from './provider.js';
@@ -44,7 +45,7 @@ export class ModelAdviser implements Adviser {
     const { model, keyName } = this.provided;
     if (model === null) return this.none(context, `there is no key for it: set ${keyName} for the worker`);
     const prompt = await promptFor(context, refused);
-    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(this.timeoutMs)]);
+    const signal = withTimeLimit(context.signal, this.timeoutMs);
     try {
       const answer = await this.converse(model, context, prompt, signal);
       if ('nothing' in answer) return this.none(context, answer.nothing);
