@@ -3,13 +3,14 @@ import path from 'node:path';
 import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
 import { pipelineName } from '../contracts/backfill.js';
+import { isFolder } from '../is-folder.js';
 import { checkFile } from './checks.js';
 import { definitionOf } from './define.js';
 import type { PipelineDefinition } from './definition.js';
 import { PipelineError, type PipelineProblem } from './errors.js';
 import { type DocumentProblem, problemsOf, sentenceFor, withoutEchoes } from './messages.js';
 import { pipelineSchema } from './schema.js';
-import { checkWorld, isFolder, shown } from './world.js';
+import { checkWorld, shown } from './world.js';
 
 export const FILE = 'pipeline.yaml';
 

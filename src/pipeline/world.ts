@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Json } from '../contracts/step.js';
+import { isFolder } from '../is-folder.js';
 import { worksOf } from './checks.js';
 import type { DocumentProblem } from './messages.js';
 import type { PipelineFile } from './schema.js';
@@ -91,10 +92,6 @@ function venvProblem(venv: string): string | null {
   return existsSync(path.join(venv, 'bin', 'python'))
     ? null
     : `there is no virtual environment at ${shown(venv)} (no bin/python)`;
-}
-
-export function isFolder(folder: string): boolean {
-  return statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** A path as a person would type it from here. */

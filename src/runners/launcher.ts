@@ -24,7 +24,7 @@ export interface StartMessage {
 }
 export type ToLauncher = StartMessage | { add: number } | { remove: number };
 export type FromLauncher =
-  /** A connection to this socket that begins with `streamName` becomes that stream of the program. */
+  /** A connection to this socket that begins with `<number> stdout` or `<number> stderr` becomes that stream of the program. */
   | { listening: string }
   | { started: number; pid: number }
   | { failed: number; code?: string | undefined; message: string }

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import { isFolder } from '../is-folder.js';
 import { LaunchError, type Launched, type LauncherPipe } from './launcher-pipe.js';
 import { eachLine } from './lines.js';
 import type { LogFile } from './log-file.js';
@@ -73,11 +73,6 @@ export function copyTo(log: LogFile, onLine = (line: string): string | null => l
     const kept = onLine(line);
     if (kept !== null) log.write(kept);
   };
-}
-
-/** Whether there is a folder of this name. */
-export function isFolder(name: string): boolean {
-  return statSync(name, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 async function launch({ argv, cwd, env }: RunRequest, launcher: LauncherPipe): Promise<Launched> {

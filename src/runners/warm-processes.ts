@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { clearTimeout, setTimeout } from 'node:timers';
-import { isFolder } from './process.js';
+import { isFolder } from '../is-folder.js';
 import type { RunNote } from './run-file.js';
 import type { ComingRun, RunnerOptions, RunRequest, RunResult, WarmLimits, WarmRequest } from './runner.js';
 import { WarmProcess, warmIdentity } from './warm-process.js';

@@ -91,6 +91,11 @@ function launcherOf(worker: ChildProcess): number {
   return launcher;
 }
 
+/** Those of this test's own process. */
+function ownLaunchers(): number[] {
+  return processesWith('runners/launcher.js').filter((pid) => parentOf(pid) === process.pid);
+}
+
 describe('a run', () => {
   test('ends with its exit code, its output in the log, and no note left', async () => {
     const result = await runner.run(bash('echo one; echo two >&2; printf three; exit 3'));
@@ -320,9 +325,8 @@ test('a worker that starts leaves the runs of one that lives alone', async () =>
 describe('a launcher that is killed', () => {
   test('is replaced; what it started is stopped and lost, and what comes next runs', async () => {
     const another = createRunner({ stateDir, logger });
-    const mine = () => processesWith('runners/launcher.js').filter((pid) => parentOf(pid) === process.pid);
     const { run, pids } = await started(STUBBORN, {}, another);
-    const [launcher] = mine().filter((pid) => pids.some((program) => parentOf(program) === pid));
+    const [launcher] = ownLaunchers().filter((pid) => pids.some((program) => parentOf(program) === pid));
     await until('a launcher that has lived long enough to be replaced', () => ageMs(launcher!) > 1100);
     process.kill(launcher!, 'SIGKILL');
     await expect(run).rejects.toThrow(LostProgramError);
@@ -355,10 +359,9 @@ describe('a launcher that is killed', () => {
 });
 
 test('closing the runner ends its launcher', async () => {
-  const mine = () => processesWith('runners/launcher.js').filter((pid) => parentOf(pid) === process.pid);
-  const before = mine();
+  const before = ownLaunchers();
   const another = createRunner({ stateDir, logger });
-  await until('its launcher', () => mine().length === before.length + 1);
+  await until('its launcher', () => ownLaunchers().length === before.length + 1);
   await another.close();
-  expect(mine()).toEqual(before);
+  expect(ownLaunchers()).toEqual(before);
 });
