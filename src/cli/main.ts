@@ -1,41 +1,46 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { NoTemporalError } from '../client/connection.js';
 import { StateError, UsageError } from '../client/errors.js';
 import { ConfigError } from '../config.js';
 import { PartitionError, PipelineError } from '../pipeline/errors.js';
 import { ServeStartError } from '../serve/start-error.js';
 import { StackError } from '../stack/errors.js';
-import { addCommand } from './add.js';
-import { cancelCommand } from './cancel.js';
-import { compileModelsCommand } from './compile-models.js';
-import { costCommand } from './cost.js';
-import { doctorCommand } from './doctor.js';
-import { jobsCommand } from './jobs.js';
-import { ledgerCommand } from './ledger.js';
-import { markCommand } from './mark.js';
-import { mcpCommand } from './mcp.js';
-import { pauseCommand, resumeCommand } from './pause.js';
-import { qualityCommand } from './quality.js';
-import { rehearseCommand } from './rehearse.js';
-import { remedyCommand } from './remedy.js';
-import { resolveCommand } from './resolve.js';
-import { runCommand } from './run.js';
-import { scheduleCommand } from './schedule.js';
-import { serveCommand } from './serve.js';
-import { showCommand } from './show.js';
-import { stackCommand } from './stack.js';
-import { statusCommand } from './status.js';
-import { undoCommand } from './undo.js';
-import { validateCommand } from './validate.js';
-import { verifyCommand } from './verify.js';
-import { workerCommand } from './worker.js';
 
 /** Exit codes: bad usage is told from what failed. */
 const FAILED = 1;
 const BAD_USAGE = 2;
 
-function program(): Command {
+/** By name, in the order of the help. A command is loaded when it is asked for: all of them take longer than most of them work. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  run: async () => (await import('./run.js')).runCommand(),
+  add: async () => (await import('./add.js')).addCommand(),
+  mark: async () => (await import('./mark.js')).markCommand(),
+  status: async () => (await import('./status.js')).statusCommand(),
+  show: async () => (await import('./show.js')).showCommand(),
+  resolve: async () => (await import('./resolve.js')).resolveCommand(),
+  remedy: async () => (await import('./remedy.js')).remedyCommand(),
+  rehearse: async () => (await import('./rehearse.js')).rehearseCommand(),
+  undo: async () => (await import('./undo.js')).undoCommand(),
+  pause: async () => (await import('./pause.js')).pauseCommand(),
+  resume: async () => (await import('./pause.js')).resumeCommand(),
+  cancel: async () => (await import('./cancel.js')).cancelCommand(),
+  schedule: async () => (await import('./schedule.js')).scheduleCommand(),
+  ledger: async () => (await import('./ledger.js')).ledgerCommand(),
+  jobs: async () => (await import('./jobs.js')).jobsCommand(),
+  cost: async () => (await import('./cost.js')).costCommand(),
+  validate: async () => (await import('./validate.js')).validateCommand(),
+  doctor: async () => (await import('./doctor.js')).doctorCommand(),
+  stack: async () => (await import('./stack.js')).stackCommand(),
+  worker: async () => (await import('./worker.js')).workerCommand(),
+  mcp: async () => (await import('./mcp.js')).mcpCommand(),
+  'compile-models': async () => (await import('./compile-models.js')).compileModelsCommand(),
+  serve: async () => (await import('./serve.js')).serveCommand(),
+  quality: async () => (await import('./quality.js')).qualityCommand(),
+  verify: async () => (await import('./verify.js')).verifyCommand(),
+};
+
+/** The program with the command of that name, or with all of them when there is none. */
+async function program(name: string): Promise<Command> {
   const root = new Command('dayfill')
     .description('Fills a range of dates, day by day, and heals what breaks on the way.')
     .addHelpText(
@@ -48,34 +53,8 @@ Examples:
   dayfill resolve talbots 2025-07-18 retry --note "file was sent again"`,
     );
   root.version(version(), '--version', 'print the version');
-  const commands = [
-    runCommand(),
-    addCommand(),
-    markCommand(),
-    statusCommand(),
-    showCommand(),
-    resolveCommand(),
-    remedyCommand(),
-    rehearseCommand(),
-    undoCommand(),
-    pauseCommand(),
-    resumeCommand(),
-    cancelCommand(),
-    scheduleCommand(),
-    ledgerCommand(),
-    jobsCommand(),
-    costCommand(),
-    validateCommand(),
-    doctorCommand(),
-    stackCommand(),
-    workerCommand(),
-    mcpCommand(),
-    compileModelsCommand(),
-    serveCommand(),
-    qualityCommand(),
-    verifyCommand(),
-  ];
-  for (const command of commands) root.addCommand(command);
+  const asked = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]!] : Object.values(COMMANDS);
+  for (const command of asked) root.addCommand(await command());
   return withExitOverride(root);
 }
 
@@ -120,7 +99,8 @@ export async function main(argv: string[]): Promise<number> {
   // Node prints what libraries warn of; none of it is for the person at the command line.
   if (process.env.DAYFILL_LOG_LEVEL !== 'debug') process.removeAllListeners('warning');
   try {
-    await program().parseAsync(argv);
+    const root = await program(argv[2] ?? '');
+    await root.parseAsync(argv);
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : BAD_USAGE;
@@ -135,7 +115,7 @@ function told(error: unknown): [string, number] {
   const message = error instanceof Error ? error.message : String(error);
   const badUsage = [UsageError, PartitionError, PipelineError, ConfigError];
   if (badUsage.some((kind) => error instanceof kind)) return [message, BAD_USAGE];
-  const clear = [StateError, StackError, NoTemporalError, ServeStartError];
+  const clear = [StateError, StackError, ServeStartError];
   if (clear.some((kind) => error instanceof kind)) return [message, FAILED];
   return [`${message} (set DAYFILL_LOG_LEVEL=debug for more)`, FAILED];
 }

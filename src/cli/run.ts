@@ -1,12 +1,9 @@
 import { Command, Option } from 'commander';
 import { checkDue, resolveDue } from '../client/due.js';
 import { UsageError } from '../client/errors.js';
-import { estimatePlan } from '../client/estimate.js';
 import type { Dayfill } from '../client/open.js';
-import { removeSmoke, smokeInput } from '../client/smoke.js';
 import { checkBackfill, planBackfill, startBackfill } from '../client/start.js';
 import { type PipelineStatus, pipelineStatus } from '../client/status.js';
-import { verifyUploads } from '../client/verify.js';
 import { type AddInput, type BackfillInput, backfillInputSchema, type Plan } from '../contracts/backfill.js';
 import { firstIssue } from '../contracts/decision.js';
 import { backfillId, type Vars, variantName } from '../contracts/ids.js';
@@ -26,7 +23,6 @@ import {
   withDayfill,
 } from './options.js';
 import { countsLine, estimateLines, planTable, statusTable } from './tables.js';
-import { onCopy, reportText } from './verify.js';
 
 /** Something waits for a person. */
 const WAITING = 3;
@@ -127,6 +123,7 @@ async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions):
   const todo = plan.partitions.filter(({ action }) => action === 'run');
   const out = options.json ? process.stderr : process.stdout;
   if (options.plan) {
+    const { estimatePlan } = await import('../client/estimate.js');
     const estimate = await estimatePlan(dayfill, input, plan);
     if (options.json) return planJson(plan, estimate);
     console.log(planTable(plan, estimate));
@@ -176,6 +173,9 @@ function printed(document: object | undefined, { json }: RunOptions): void {
 async function runSmoke(pipeline: string, options: RunOptions): Promise<void> {
   const other = Object.keys(options).find((name) => !['smoke', 'json', 'untilWaiting'].includes(name));
   if (other !== undefined) throw new UsageError('--smoke goes by itself: the pipeline file says what it runs.');
+  const { removeSmoke, smokeInput } = await import('../client/smoke.js');
+  const { verifyUploads } = await import('../client/verify.js');
+  const { onCopy, reportText } = await import('./verify.js');
   await withDayfill(
     async (dayfill) => {
       const input = smokeInput(dayfill, pipeline);

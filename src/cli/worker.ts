@@ -1,6 +1,5 @@
 import { Command } from 'commander';
-import { NoTemporalError } from '../client/connection.js';
-import { StateError } from '../client/errors.js';
+import { NoTemporalError, StateError } from '../client/errors.js';
 import { loadConfig } from '../config.js';
 
 /** `dayfill worker`: runs steps until it is stopped. */

@@ -2,11 +2,7 @@ import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { type Config, DEFAULT_PORTS } from '../config.js';
-
-/** The Temporal server could not be reached; the message says what to do. */
-export class NoTemporalError extends Error {
-  override name = 'NoTemporalError';
-}
+import { NoTemporalError } from './errors.js';
 
 /** Where Temporal is: the environment, else temporal.toml, else the embedded stack, else the usual port of this machine. */
 export function temporalConnectConfig(config: Config) {

@@ -16,3 +16,8 @@ export class NoWorkerError extends StateError {
     super('No worker answers for the running workflows: start one with "dayfill stack up" or "dayfill worker".');
   }
 }
+
+/** The Temporal server could not be reached. */
+export class NoTemporalError extends StateError {
+  override name = 'NoTemporalError';
+}
