@@ -4,6 +4,7 @@ None of it changes what is built, told or kept. Each shortcut stands in for code
 changed with a version, dbt goes its own way, and test/stack/warm.test.ts tells.
 """
 
+import functools
 import hashlib
 import inspect
 import json
@@ -217,6 +218,94 @@ def share_the_plan_of_macros() -> None:
     ManifestContext.to_dict = to_dict_in_order
 
 
+def let_go_of_contexts() -> None:
+    """Empty what a model or test was rendered with when it is done: each of hundreds of macros knows it and is known by it, which only
+    the search for garbage would find out."""
+    from dbt.context.base import BaseContext
+    from dbt.context.manifest import ManifestContext
+    from dbt.task.base import BaseRunner
+
+    _known(BaseContext.to_dict, "cd2aae43e1bf")
+    run_with_hooks = _known(BaseRunner.run_with_hooks, "dd051641c573")
+    to_dict = ManifestContext.to_dict
+    thread = threading.local()
+
+    def to_noted_dict(self: Any) -> Any:
+        names = to_dict(self)
+        if getattr(thread, "made", None) is not None:
+            thread.made.append(names)
+        return names
+
+    def run_and_let_go(self: Any, manifest: Any) -> Any:
+        before, thread.made = getattr(thread, "made", None), []
+        try:
+            return run_with_hooks(self, manifest)
+        finally:
+            for names in thread.made:
+                names.clear()
+            thread.made = before
+
+    ManifestContext.to_dict = to_noted_dict
+    BaseRunner.run_with_hooks = run_and_let_go
+
+
+def let_go_of_called_macros() -> None:
+    """Leave a macro that is called out of the names that it can use: nothing looks for it there, and it would be garbage that only the
+    search for it finds out."""
+    from dbt_common.clients import jinja
+
+    _known(jinja.BaseMacroGenerator.get_macro, "a707ffb512b3")
+
+    def get_macro(self: Any) -> Any:
+        name = jinja.get_dbt_macro_name(self.get_name())
+        template = self.get_template()
+        context = template.new_context(self.context)
+        for _ in template.root_render_func(context):
+            pass
+        context.exported_vars.discard(name)
+        return context.vars.pop(name)
+
+    jinja.BaseMacroGenerator.get_macro = get_macro
+
+
+def describe_in_plain_words() -> None:
+    """Make no context for the description of a macro that has nothing to render in it: a parse makes one for each of dbt's own."""
+    from dbt.clients import jinja
+    from dbt.contracts.graph.nodes import Macro
+    from dbt.parser import manifest
+
+    _known(manifest._process_docs_for_macro, "4e8159036fa4")
+    _known(jinja.get_rendered, "e1be3ef293c7")
+    context_of = manifest.generate_runtime_docs_context
+
+    def context_to_render(config: Any, target: Any, *more: Any) -> Any:
+        if isinstance(target, Macro):
+            texts = (target.description, *(argument.description for argument in target.arguments))
+            if all(isinstance(text, str) and not jinja._HAS_RENDER_CHARS_PAT.search(text) for text in texts):
+                return {}
+        return context_of(config, target, *more)
+
+    manifest.generate_runtime_docs_context = context_to_render
+
+
+def look_for_calls_in_one_environment() -> None:
+    """Look for the macros that a text names in one environment of Jinja, rather than make one for each text only to parse it."""
+    from dbt.clients import jinja_static
+
+    _known(jinja_static.statically_extract_macro_calls, "d4c069dd420b")
+    _known(jinja_static.statically_extract_has_name_this, "8e9c50b6a72b")
+    _known(jinja_static.statically_parse_unrendered_config, "c9628ebc88c3")
+    jinja_static.get_environment = functools.lru_cache(jinja_static.get_environment)
+
+
+def share_modules() -> None:
+    """Give all contexts the same `modules`, which are of Python and never change."""
+    from dbt.context import base
+
+    _known(base.get_context_modules, "47ae6de5d39e")
+    base.get_context_modules = functools.cache(base.get_context_modules)
+
+
 def find_callers_by_frames() -> None:
     """Let dbt find the module that a setting comes from without reading the source of every function on the way to it."""
     from dbt_common import behavior_flags
@@ -300,6 +389,11 @@ ANYWHERE = (
     compile_jinja_once,
     fetch_rows_with_the_result,
     share_the_plan_of_macros,
+    let_go_of_contexts,
+    let_go_of_called_macros,
+    describe_in_plain_words,
+    look_for_calls_in_one_environment,
+    share_modules,
     find_callers_by_frames,
     write_json_at_once,
     write_manifest_once,
