@@ -306,6 +306,8 @@ describe('jobs', () => {
     await rows('select 1', { jobId, labels });
     const [jobs] = await bigquery.getJobs({ projection: 'full', stateFilter: ['done'], minCreationTime: `${since}` });
     expect(jobs.find((job) => job.id === jobId)?.metadata.configuration.labels).toEqual(labels);
+    const [job] = await bigquery.job(jobId, { location: 'US' }).getMetadata();
+    expect(job.configuration).toMatchObject({ jobType: 'QUERY', labels });
     const [page] = await bigquery.getJobs({ maxResults: 2, autoPaginate: false });
     expect(page).toHaveLength(2);
     const fields = 'jobs(jobReference/jobId,configuration(jobType,labels))';

@@ -8,7 +8,7 @@
 | jobs.query with a SQL error | an empty result | 400, 404 … with the message |
 | labels, and the rest of the configuration | lost | kept |
 | jobs.list | no paging, no times | `pageToken`, `minCreationTime`, `maxCreationTime`, `projection`, `fields` |
-| `configuration.jobType` | as it was sent | told in jobs.list |
+| `configuration.jobType` | as it was sent | told |
 | jobs.getQueryResults of a failed or running job | 404 | its error; `jobComplete: false` |
 | jobs.cancel | does nothing | stops the job |
 | dry run | a SELECT is run, bytes are 0 | nothing is run, bytes are told |
@@ -99,7 +99,12 @@ async def get_job(project_id: str, job_id: str, context: stock._Ctx) -> dict[str
     job = context.catalog.get_job(project_id, job_id)
     if job is None:
         raise resource_not_found(ResourceRef("job", project_id, resource_id=job_id))
-    return stock._build_job_response(project_id, job_id, runner.as_seen(job), job.configuration)
+    return stock._build_job_response(project_id, job_id, runner.as_seen(job), _configuration(job))
+
+
+def _configuration(job: JobMeta) -> dict[str, Any]:
+    kind = next((kind for kind in _JOB_TYPES if kind in job.configuration), "unknown")
+    return {**job.configuration, "jobType": kind.upper()}
 
 
 @router.post("/projects/{project_id}/queries")
@@ -207,14 +212,11 @@ def list_jobs(
 
 
 def _list_item(job: JobMeta, *, full: bool) -> dict[str, Any]:
-    item = stock._build_job_response(job.project_id, job.job_id, runner.as_seen(job), job.configuration)
+    item = stock._build_job_response(job.project_id, job.job_id, runner.as_seen(job), _configuration(job))
     item["state"] = job.state
     if job.error_result:
         item["errorResult"] = job.error_result
-    if full:
-        kind = next((kind for kind in _JOB_TYPES if kind in job.configuration), "unknown")
-        item["configuration"] = {**job.configuration, "jobType": kind.upper()}
-    else:
+    if not full:
         del item["configuration"]
     return item
 
