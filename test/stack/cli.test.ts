@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { execa } from 'execa';
 import { type Dayfill, openDayfill } from '../../src/client/open.js';
 import type { LedgerRow } from '../../src/contracts/ledger.js';
 import { bigQueryClients } from '../../src/warehouse/bigquery.js';
@@ -334,13 +335,27 @@ describe('a backfill', () => {
 });
 
 describe('help', () => {
+  test('a command loads what it needs only', async () => {
+    const program = `
+      import { createRequire } from 'node:module';
+      import { main } from ${JSON.stringify(path.resolve('dist/cli/main.js'))};
+      await main(['node', 'dayfill', process.argv[1], '--help']);
+      const packages = Object.keys(createRequire(import.meta.url).cache).join();
+      console.error(['@temporalio/client', '@google-cloud/bigquery', '@google-cloud/storage'].filter((name) => packages.includes(name)).join());`;
+    const loadedBy = async (command: string) =>
+      (await execa(process.execPath, ['--input-type=module', '--eval', program, command])).stderr;
+    expect(await loadedBy('validate')).toBe('');
+    expect(await loadedBy('run')).toBe('@temporalio/client,@google-cloud/bigquery');
+    expect(await loadedBy('verify')).toContain('@google-cloud/storage');
+  });
+
   test('every command has a text with an example', async () => {
     const { stdout } = await cli.run(['--help']);
-    const names = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name]) => name!);
-    expect(names).toEqual(expect.arrayContaining(['run', 'status', 'resolve', 'doctor', 'worker']));
+    const names = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) .*$/gm)].map(([, name]) => name!);
+    expect(names).toEqual(expect.arrayContaining(['run', 'status', 'resolve', 'doctor', 'compile-models']));
     const shipped = names.filter((name) => !['help', 'dayfill'].includes(name));
     await inParallel([...new Set(shipped)], async (name) => {
-      const help = await cli.run(['help', name]);
+      const help = await cli.run([name, '--help']);
       expect({ name, code: help.code, stdout: help.stdout }).toEqual({
         ...{ name, code: 0 },
         stdout: expect.stringMatching(/Examples?:/),
