@@ -123,6 +123,7 @@ async function run(dayfill: Dayfill, input: BackfillInput, options: RunOptions):
   const todo = plan.partitions.filter(({ action }) => action === 'run');
   const out = options.json ? process.stderr : process.stdout;
   if (options.plan) {
+    // What only some runs want is loaded late, here and below: clients of other services, which take their time.
     const { estimatePlan } = await import('../client/estimate.js');
     const estimate = await estimatePlan(dayfill, input, plan);
     if (options.json) return planJson(plan, estimate);

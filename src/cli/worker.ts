@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { NoTemporalError, StateError } from '../client/errors.js';
+import { StateError } from '../client/errors.js';
 import { loadConfig } from '../config.js';
 
 /** `dayfill worker`: runs steps until it is stopped. */
@@ -12,7 +12,6 @@ export function workerCommand(): Command {
       try {
         await runWorker(loadConfig());
       } catch (error) {
-        if (error instanceof NoTemporalError) throw error;
         throw new StateError(error instanceof Error ? error.message : String(error), { cause: error });
       }
     });

@@ -352,14 +352,15 @@ describe('help', () => {
   test('every command has a text with an example', async () => {
     const { stdout } = await cli.run(['--help']);
     const names = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) .*$/gm)].map(([, name]) => name!);
-    expect(names).toEqual(expect.arrayContaining(['run', 'status', 'resolve', 'doctor', 'compile-models']));
+    expect(names).toEqual(expect.arrayContaining(['run', 'status', 'resolve', 'doctor', 'worker', 'compile-models']));
     const shipped = names.filter((name) => !['help', 'dayfill'].includes(name));
     await inParallel([...new Set(shipped)], async (name) => {
-      const help = await cli.run([name, '--help']);
+      const help = await cli.run(['help', name]);
       expect({ name, code: help.code, stdout: help.stdout }).toEqual({
         ...{ name, code: 0 },
         stdout: expect.stringMatching(/Examples?:/),
       });
+      expect((await cli.run([name, '--help'])).stdout).toBe(help.stdout);
     });
   });
 

@@ -295,7 +295,7 @@ def look_for_calls_in_one_environment() -> None:
     _known(jinja_static.statically_extract_macro_calls, "d4c069dd420b")
     _known(jinja_static.statically_extract_has_name_this, "8e9c50b6a72b")
     _known(jinja_static.statically_parse_unrendered_config, "c9628ebc88c3")
-    jinja_static.get_environment = functools.lru_cache(jinja_static.get_environment)
+    jinja_static.get_environment = functools.cache(jinja_static.get_environment)
 
 
 def share_modules() -> None:
