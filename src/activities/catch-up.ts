@@ -17,6 +17,7 @@ import type { PipelineDefinition } from '../pipeline/definition.js';
 import { type Due, duePartitions } from '../pipeline/due.js';
 import { PartitionError } from '../pipeline/errors.js';
 import { isTimeZone, localDay, nextTimeOfDay } from '../pipeline/time-zone.js';
+import { underWayIn } from '../pipeline/under-way.js';
 import type { BigQueryClients } from '../warehouse/bigquery.js';
 import type { Ledger } from '../warehouse/ledger.js';
 import { refusingBadInput } from './bad-input.js';
@@ -95,13 +96,13 @@ export async function findDue(
   const partitions = latestPartitionsOver(definition, today, lookbackDays);
   const span = spanOf(partitions);
   if (span === null) return { missing: [], stale: [] };
-  const [latest, changes, progress] = await Promise.all([
-    ledger.latest(pipeline, span.start, span.end),
+  const [changes, progress] = await Promise.all([
     changesOf(clients, definition, undefined, span),
     runningProgress(client, pipeline),
   ]);
-  const planned = new Set([...(progress?.pending ?? []), ...Object.keys(progress?.live ?? {})]);
-  const { missing, stale } = duePartitions(definition, partitions, latest, changes, planned);
+  const latest = await ledger.latest(pipeline, span.start, span.end);
+  const underWay = underWayIn(progress, latest);
+  const { missing, stale } = duePartitions(definition, partitions, latest, changes, underWay);
   const open = definition.parallelSafe ? await openPartitions(client, pipeline, [...missing, ...stale]) : new Map();
   const isIdle = (key: string) => !open.has(key);
   return { missing: missing.filter(isIdle), stale: stale.filter(isIdle) };

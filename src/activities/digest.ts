@@ -6,6 +6,7 @@ import type { LedgerRow } from '../contracts/ledger.js';
 import { type NoticePartition, UNEXPLAINED } from '../contracts/notice.js';
 import type { PartitionStatus } from '../contracts/status.js';
 import { PartitionError, PipelineError } from '../pipeline/errors.js';
+import { unrecorded } from '../pipeline/under-way.js';
 import { FreshnessError } from '../warehouse/freshness.js';
 import { type CatchUpDeps, findDue } from './catch-up.js';
 import { openPartitions, runningProgress } from './open-workflows.js';
@@ -36,10 +37,15 @@ function isAwaited({ loadPipeline }: CatchUpDeps, { pipeline }: DigestInput): bo
 async function gather(deps: CatchUpDeps, input: DigestInput): Promise<DigestFindings> {
   const { ledger, client } = deps;
   const { pipeline, since } = input;
-  const [latest, progress] = await Promise.all([ledger.latest(pipeline), runningProgress(client, pipeline)]);
+  const progress = await runningProgress(client, pipeline);
+  const latest = await ledger.latest(pipeline);
   const rows = [...latest.values()];
   const asked = rows.filter(({ status }) => status === 'waiting').map(({ partition }) => partition);
-  const live = { ...statusesOf(progress), ...Object.fromEntries(await openPartitions(client, pipeline, asked)) };
+  const live = {
+    ...Object.fromEntries(unrecorded(progress, latest)),
+    ...statusesOf(progress),
+    ...Object.fromEntries(await openPartitions(client, pipeline, asked)),
+  };
   const ended = rows.filter(
     ({ partition, status, recordedAt }) =>
       live[partition] === undefined && status !== 'waiting' && Date.parse(recordedAt) >= Date.parse(since),

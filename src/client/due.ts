@@ -6,12 +6,13 @@ import type { PipelineDefinition } from '../pipeline/definition.js';
 import { type Due, duePartitions } from '../pipeline/due.js';
 import { PartitionError, PipelineError } from '../pipeline/errors.js';
 import { renderFreshness } from '../pipeline/render.js';
+import { underWayIn } from '../pipeline/under-way.js';
 import { bigQueryClients } from '../warehouse/bigquery.js';
 import { FreshnessError, sourceChanges } from '../warehouse/freshness.js';
-import { NoWorkerError, StateError, UsageError } from './errors.js';
+import { StateError, UsageError } from './errors.js';
 import { type Dayfill, inTheWay } from './open.js';
 import type { PipelineFiles } from './pipelines.js';
-import { backfillProgress, openWorkflows } from './status.js';
+import { openWorkflows, progressIfTold } from './status.js';
 
 /** Which partitions are asked for by how they stand, rather than by name; `from` and `to` bound them. */
 export interface DueRequest {
@@ -70,11 +71,13 @@ async function due(
   const span = spanOf(partitions);
   if (span === null) return { missing: [], stale: [] };
   const name = variantName(pipeline, request.vars);
-  const [latest, underWay, changes] = await Promise.all([
-    dayfill.ledger.latest(name, span.start, span.end),
-    partitionsUnderWay(dayfill, name, request.foreign === true),
+  const [{ partitions: open }, progress, changes] = await Promise.all([
+    request.foreign === true ? { partitions: new Map<string, unknown>() } : openWorkflows(dayfill, name),
+    progressIfTold(dayfill, name),
     request.stale ? changesOf(dayfill, definition, request.vars, span) : new Map(),
   ]);
+  const latest = await dayfill.ledger.latest(name, span.start, span.end);
+  const underWay = new Set([...open.keys(), ...underWayIn(progress, latest)]);
   return duePartitions(definition, partitions, latest, changes, underWay);
 }
 
@@ -119,19 +122,6 @@ export async function changesOf(
     if (error instanceof FreshnessError) throw new StateError(error.message);
     throw inTheWay(error, config) ?? error;
   }
-}
-
-/** What the running backfill has to do, as far as a worker tells, and other partitions that have a workflow unless `foreign`. */
-async function partitionsUnderWay(dayfill: Dayfill, pipeline: string, foreign: boolean): Promise<Set<string>> {
-  const [{ partitions }, progress] = await Promise.all([
-    openWorkflows(dayfill, pipeline),
-    backfillProgress(dayfill, pipeline).catch((error: unknown) => {
-      if (error instanceof NoWorkerError) return null;
-      throw error;
-    }),
-  ]);
-  const others = foreign ? [] : partitions.keys();
-  return new Set([...others, ...Object.keys(progress?.live ?? {}), ...(progress?.pending ?? [])]);
 }
 
 function today(): string {

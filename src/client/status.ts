@@ -7,6 +7,7 @@ import type { PartitionState, StepOutcome } from '../contracts/partition.js';
 import { DAYFILL_STATUS, DAYFILL_STEP } from '../contracts/search-attributes.js';
 import { type BackfillStatus, PARTITION_STATUSES, type PartitionStatus } from '../contracts/status.js';
 import type { StepHeartbeat } from '../contracts/step.js';
+import { unrecorded } from '../pipeline/under-way.js';
 import { NoWorkerError, StateError } from './errors.js';
 import type { Dayfill } from './open.js';
 import { checkKnown, partitionBounds } from './pipelines.js';
@@ -41,9 +42,14 @@ export interface PipelineStatus {
  */
 export async function pipelineStatus(dayfill: Dayfill, pipeline: string): Promise<PipelineStatus> {
   checkKnown(dayfill, pipeline);
-  const [rows, open] = await Promise.all([dayfill.ledger.latest(pipeline), openWorkflows(dayfill, pipeline)]);
+  const open = await openWorkflows(dayfill, pipeline);
   const told = await toldByWorkers(dayfill, pipeline, open);
+  // Read last: what has ended in the meantime is in it, while a day that is gone from the workflows would be nowhere.
+  const rows = await dayfill.ledger.latest(pipeline);
   const lines = new Map([...rows.values()].map((row) => [row.partition, lineOf(row)]));
+  for (const [partition, status] of unrecorded(told?.progress ?? null, rows)) {
+    lines.set(partition, { ...NOTHING_YET, partition, status });
+  }
   for (const line of told?.lines ?? seenFromOutside(open, lines)) lines.set(line.partition, line);
 
   const partitions = [...lines.values()].sort((a, b) => (a.partition < b.partition ? -1 : 1));
@@ -52,22 +58,24 @@ export async function pipelineStatus(dayfill: Dayfill, pipeline: string): Promis
   return {
     pipeline,
     state:
-      (told === null ? open.backfill : told.state) ??
+      (told === null ? open.backfill : told.progress?.status) ??
       (counts.waiting! > 0 ? 'waiting' : counts.running! > 0 ? 'running' : 'idle'),
     total: partitions.length,
     counts: counts as Record<PartitionStatus, number>,
     current: partitions
       .filter(({ status }) => status === 'running' || status === 'waiting')
       .map((line) => line.partition),
-    spentUsd: told?.spentUsd ?? null,
-    budgetUsd: told?.budgetUsd ?? null,
+    spentUsd: told?.progress?.spentUsd ?? null,
+    budgetUsd: told?.progress?.budgetUsd ?? null,
     partitions,
     workerAnswers: told !== null,
   };
 }
 
-interface ToldByWorkers extends Pick<PipelineStatus, 'spentUsd' | 'budgetUsd'> {
-  state: BackfillStatus | null;
+interface ToldByWorkers {
+  /** Null when no backfill runs. */
+  progress: Progress | null;
+  /** Partitions that are live or to come. */
   lines: PartitionLine[];
 }
 
@@ -75,12 +83,19 @@ interface ToldByWorkers extends Pick<PipelineStatus, 'spentUsd' | 'budgetUsd'> {
 async function toldByWorkers(dayfill: Dayfill, pipeline: string, open: OpenWorkflows): Promise<ToldByWorkers | null> {
   try {
     const progress = open.backfill === null ? null : await backfillProgress(dayfill, pipeline);
-    const live = new Set([...open.partitions.keys(), ...Object.keys(progress?.live ?? {})]);
-    const states = await Promise.all([...live].map((partition) => partitionState(dayfill, pipeline, partition)));
-    const pending = progress?.pending.map((partition): PartitionLine => ({ ...NOTHING_YET, partition })) ?? [];
-    const lines = states.flatMap((state) => (state === null ? [] : [lineOf(state)]));
-    const { spentUsd = null, budgetUsd = null } = progress ?? {};
-    return { state: progress?.status ?? null, spentUsd, budgetUsd, lines: [...pending, ...lines] };
+    const { live = {}, pending = [] } = progress ?? {};
+    const asked = new Set([...open.partitions.keys(), ...Object.keys(live)]);
+    const states = await Promise.all([...asked].map((partition) => partitionState(dayfill, pipeline, partition)));
+    const answers = states.flatMap((state) => (state === null ? [] : [lineOf(state)]));
+    // One that ended before it could be asked is as the backfill saw it.
+    const seen = Object.entries(live).map(([partition, { step }]) => ({
+      ...NOTHING_YET,
+      partition,
+      status: 'running' as const,
+      step,
+    }));
+    const toCome = pending.map((partition) => ({ ...NOTHING_YET, partition }));
+    return { progress, lines: [...toCome, ...seen, ...answers] };
   } catch (error) {
     if (error instanceof NoWorkerError) return null;
     throw error;
@@ -109,6 +124,16 @@ function lineOf({ partition, status, steps }: PartitionState | LedgerRow): Parti
  */
 export async function backfillProgress(dayfill: Dayfill, pipeline: string): Promise<Progress | null> {
   return askIfOpen(dayfill, `backfill/${pipeline}`, (handle) => handle.query(progressQuery));
+}
+
+/** Progress of the running backfill; null when none runs, or no worker tells. */
+export async function progressIfTold(dayfill: Dayfill, pipeline: string): Promise<Progress | null> {
+  try {
+    return await backfillProgress(dayfill, pipeline);
+  } catch (error) {
+    if (error instanceof NoWorkerError) return null;
+    throw error;
+  }
 }
 
 /** What Temporal knows of a pipeline's open workflows without asking a worker. */
@@ -211,7 +236,7 @@ export async function partitionView(dayfill: Dayfill, pipeline: string, partitio
     throw error;
   });
   const told = state instanceof NoWorkerError ? null : state;
-  const found = told ?? (await dayfill.ledger.latest(pipeline, bounds?.start, bounds?.end)).get(partition);
+  const found = told ?? (await endedPartition(dayfill, pipeline, partition, bounds));
   if (found === undefined) {
     throw state instanceof NoWorkerError ? state : new StateError(`${partition} of ${pipeline} has never run.`);
   }
@@ -220,4 +245,18 @@ export async function partitionView(dayfill: Dayfill, pipeline: string, partitio
   const workerAnswers = !(state instanceof NoWorkerError);
   const { proposal = null, advising = false, decidesAt = null } = told ?? {};
   return { pipeline, partition, status, steps, failure, decisions, proposal, advising, decidesAt, workerAnswers };
+}
+
+/** One that has no open workflow, from the ledger, or from its closed workflow while its row is still to be written. */
+async function endedPartition(
+  dayfill: Dayfill,
+  pipeline: string,
+  partition: string,
+  bounds: { start: string; end: string } | null,
+): Promise<PartitionState | LedgerRow | undefined> {
+  const progress = await progressIfTold(dayfill, pipeline);
+  const latest = await dayfill.ledger.latest(pipeline, bounds?.start, bounds?.end);
+  if (!unrecorded(progress, latest).has(partition)) return latest.get(partition);
+  const handle = dayfill.temporal.workflow.getHandle(`${pipeline}/${partition}`);
+  return askWorker(dayfill, () => handle.query(stateQuery));
 }

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { knownDue } from '../../src/client/due.js';
 import { cancelBackfill } from '../../src/client/start.js';
+import { partitionView, pipelineStatus } from '../../src/client/status.js';
+import { progressQuery } from '../../src/contracts/messages.js';
 import { until } from '../stack/fixtures/processes.js';
 import { activitiesOf, type CommandStack, startCommandStack } from '../support/command-pipelines.js';
 
@@ -56,4 +59,33 @@ test('a backfill that is cancelled leaves the rows of all its days', async () =>
   await cancelBackfill(commands.dayfill, 'cut-off', 'now');
   await expect(handle.result()).rejects.toThrow();
   expect(await pipeline.recorded()).toEqual([`${D16} succeeded`, `${D17} succeeded`, `${D18} failed`]);
+});
+
+test('while rows are still to be written, their days are in the status, and none is missing', async () => {
+  const pipeline = commands.pipeline('watched');
+  const days = Array.from({ length: 25 }, (_, n) => `2025-07-${String(n + 1).padStart(2, '0')}`);
+  const handle = await pipeline.start({ from: days[0], to: days.at(-1) });
+  await until('the plan', async () => (await handle.query(progressQuery)).total === days.length);
+  let done: string[] = [];
+  for (let state = 'running'; state !== 'idle'; ) {
+    const [status, due] = await Promise.all([
+      pipelineStatus(commands.dayfill, 'watched'),
+      knownDue(commands.dayfill, 'watched'),
+    ]);
+    expect(status.partitions.map(({ partition }) => partition)).toEqual(days);
+    const doneNow = days.filter((_, n) => status.partitions[n]!.status === 'succeeded');
+    expect(doneNow).toEqual(expect.arrayContaining(done));
+    expect(days.filter((day) => due.missing!.includes(day))).toEqual([]);
+    const last = doneNow.at(-1);
+    if (last !== undefined) {
+      expect(await partitionView(commands.dayfill, 'watched', last)).toMatchObject({
+        status: 'succeeded',
+        steps: [{ status: 'succeeded' }, { status: 'succeeded' }],
+      });
+    }
+    ({ state } = status);
+    done = doneNow;
+  }
+  await handle.result();
+  expect(done).toEqual(days);
 });
