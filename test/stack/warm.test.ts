@@ -228,11 +228,45 @@ describe('dbt', () => {
     expect((await small()).result?.counts).toEqual({ success: 7, pass: 1 });
   });
 
-  test('its shortcuts fit the installed version of dbt', async () => {
-    const code = 'from dayfill_runner.dbt_shortcuts import OF_OWN_BUILDS, take; print(take(OF_OWN_BUILDS))';
+  const inRunner = async (...lines: string[]) => {
     const env = { PYTHONPATH: path.resolve('warehouse/runner') };
-    const { stdout } = await execa(path.join(venv, 'bin/python'), ['-c', code], { env });
-    expect(stdout).toBe('[]');
+    return (await execa(path.join(venv, 'bin/python'), ['-c', lines.join('\n')], { env })).stdout;
+  };
+
+  test('its shortcuts fit the installed version of dbt', async () => {
+    const taken = ['from dayfill_runner.dbt_shortcuts import OF_OWN_BUILDS, take', 'print(take(OF_OWN_BUILDS))'];
+    expect(await inRunner(...taken)).toBe('[]');
+  });
+
+  test('a Dagster job that runs dbt has the shortcuts from the moment at which it imports dbt', async () => {
+    const kept = 'print(schema._default.__module__)';
+    const began = ['from dayfill_runner.dagster_runs import DagsterRuns', 'DagsterRuns()'];
+    const parts = [...began, 'from mashumaro.jsonschema import schema', kept, 'import dbt.cli.main', kept];
+    expect((await inRunner(...parts)).split('\n')).toEqual([
+      'mashumaro.jsonschema.schema',
+      'dayfill_runner.dbt_shortcuts',
+    ]);
+  });
+
+  test('a default that many fields have is made into JSON once', async () => {
+    const schemas = [
+      ...[
+        'import collections, json',
+        'import dbt.cli.main',
+        'from dbt.contracts.graph.nodes import ModelNode, SeedNode',
+      ],
+      ...['from dayfill_runner.dbt_shortcuts import write_defaults_once', 'from mashumaro.jsonschema import schema'],
+      ...['from mashumaro.jsonschema import build_json_schema as build', 'made = collections.Counter()'],
+      'plain = [build(node).to_dict() for node in (ModelNode, SeedNode)]',
+      'default_of = schema._default',
+      'def count(*of): made[str(of)] += 1; return default_of(*of)',
+      'schema._default = count',
+      'import dayfill_runner.dbt_shortcuts as shortcuts',
+      'shortcuts._known = lambda code, digest: code',
+      'write_defaults_once()',
+      'print([build(node).to_dict() for node in (ModelNode, SeedNode)] == plain, max(made.values()))',
+    ];
+    expect(await inRunner(...schemas)).toBe('True 1');
   });
 
   describe('before a step', () => {

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .after_import import after_import
 from .dagster_job import cancel, load_job, perform, tell_error
-from .dbt_shortcuts import ANYWHERE, reuse_parsed_jinja, take
+from .dbt_shortcuts import ANYWHERE, take
 from .output import Emit
 from .sources import contents, installed_packages, source_files
 from .warm import Unsupported
@@ -25,15 +26,13 @@ class DagsterRuns:
             import dagster  # noqa: F401
         except ImportError as error:
             raise Unsupported(f"Dagster cannot be imported by {sys.executable}: {error}") from error
-        # For jobs that run dbt in this process.
-        with contextlib.suppress(ImportError):
-            reuse_parsed_jinja()
+        # For jobs that run dbt in this process; the others need not wait for its import.
+        after_import("dbt.cli.main", lambda: take(ANYWHERE))
         self._packages = installed_packages()
         self._instance: Any = None
         self._jobs: dict[tuple[str, str], Any] = {}
         self._sources: dict[str, str] = {}
         self._run_id: str | None = None
-        self._took_shortcuts = False
 
     def outdated(self) -> str | None:
         """Return why this process can no longer do what a new one would; None while it can."""
@@ -49,7 +48,6 @@ class DagsterRuns:
         try:
             with self._noticing_changes():
                 job = self._job(ask)
-                self._take_shortcuts()
                 return perform(self._instance, job, dict(ask["tags"]), self._run_id, emit)
         except Exception as error:
             return tell_error(error, emit)
@@ -84,12 +82,6 @@ class DagsterRuns:
         if name not in self._jobs:
             self._jobs[name] = load_job(*name)
         return self._jobs[name]
-
-    def _take_shortcuts(self) -> None:
-        # The others of dbt would take long to import for jobs without it.
-        if not self._took_shortcuts and "dbt.cli.main" in sys.modules:
-            take(ANYWHERE)
-            self._took_shortcuts = True
 
     @contextlib.contextmanager
     def _noticing_changes(self) -> Iterator[None]:

@@ -289,13 +289,25 @@ def describe_in_plain_words() -> None:
 
 
 def look_for_calls_in_one_environment() -> None:
-    """Look for the macros that a text names in one environment of Jinja, rather than make one for each text only to parse it."""
+    """Look for the macros that a text names in one environment of Jinja, rather than make one for each text only to parse it; and not
+    even that where dbt keeps what it parsed from the text before, as it does with each macro."""
     from dbt.clients import jinja_static
+    from dbt_common.clients import jinja
 
     _known(jinja_static.statically_extract_macro_calls, "d4c069dd420b")
     _known(jinja_static.statically_extract_has_name_this, "8e9c50b6a72b")
     _known(jinja_static.statically_parse_unrendered_config, "c9628ebc88c3")
-    jinja_static.get_environment = functools.cache(jinja_static.get_environment)
+    _known(jinja.parse, "7240a084cf10")
+    get_environment = jinja_static.get_environment
+
+    @functools.cache
+    def one_environment(*arguments: Any, **more: Any) -> Any:
+        environment = get_environment(*arguments, **more)
+        parse = environment.parse
+        environment.parse = lambda text: jinja._TESTING_PARSE_CACHE.get(text) or parse(text)
+        return environment
+
+    jinja_static.get_environment = one_environment
 
 
 def share_modules() -> None:
@@ -306,8 +318,28 @@ def share_modules() -> None:
     base.get_context_modules = functools.cache(base.get_context_modules)
 
 
+def write_defaults_once() -> None:
+    """Make the JSON of a default once for all fields that have it: for each field of what it checks by a schema, dbt's library makes a
+    class and code for it only to write that one value. A quarter of the first parse of a process."""
+    from mashumaro.jsonschema import schema
+
+    default_of = _known(schema._default, "0eb4e423e014")
+    kept: dict[tuple[Any, ...], Any] = {}
+
+    def default_once(of_type: Any, value: Any, config: Any) -> Any:
+        key = (of_type, type(value), value, config)
+        try:
+            if key not in kept:
+                kept[key] = default_of(of_type, value, config)
+        except TypeError:  # a value that can be changed
+            return default_of(of_type, value, config)
+        return kept[key]
+
+    schema._default = default_once
+
+
 def find_callers_by_frames() -> None:
-    """Let dbt find the module that a setting comes from without reading the source of every function on the way to it."""
+    """Let dbt find the module that a setting comes from by what a frame knows, without reading the source of every function on the way."""
     from dbt_common import behavior_flags
 
     rendered = behavior_flags.BehaviorFlagRendered
@@ -316,9 +348,9 @@ def find_callers_by_frames() -> None:
     def default_source() -> str:
         frame = inspect.currentframe()
         while frame is not None:
-            module = inspect.getmodule(frame)
-            if module is not None and module.__name__ not in (behavior_flags.__name__, __name__):
-                return module.__name__
+            name = frame.f_globals.get("__name__")
+            if name not in (None, behavior_flags.__name__, __name__):
+                return name
             frame = frame.f_back
         return "Unknown"
 
@@ -394,6 +426,7 @@ ANYWHERE = (
     describe_in_plain_words,
     look_for_calls_in_one_environment,
     share_modules,
+    write_defaults_once,
     find_callers_by_frames,
     write_json_at_once,
     write_manifest_once,

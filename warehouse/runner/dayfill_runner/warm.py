@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     out, emit = json_lines_on_stdout()
     inbox: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # What is imported stays: to look through it for garbage takes longer than it is worth while somebody waits.
+    gc.set_threshold(500_000, 20, 50)
     try:
         work = _work(arguments[0])
     except Unsupported as error:
@@ -60,9 +62,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda received, _frame: inbox.put(128 + received))
     if not work.stdout_is_ours:
         sys.stdout = out
-    # What is imported stays: to look through it for garbage takes longer than it is worth while somebody waits.
     gc.freeze()
-    gc.set_threshold(500_000, 20, 50)
     emit({"event": "ready"})
 
     def serve() -> None:
