@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
@@ -17,6 +17,7 @@ import type { StepFailure } from '../../src/contracts/failure.js';
 import type { StepHeartbeat, StepRequest } from '../../src/contracts/step.js';
 import type { oneStep } from './fixtures/one-step-workflow.js';
 import { ageMs, isRunning, parentOf, until } from './fixtures/processes.js';
+import { notedRuns } from './fixtures/ran-step.js';
 import { temporalBinary } from './fixtures/temporal-binary.js';
 
 const WORKER = path.resolve('test/stack/fixtures/step-worker.mjs');
@@ -97,12 +98,8 @@ function attempts(): Attempt[] {
   });
 }
 
-/** Pid of the step's process, from its run file. */
-function runningPid(): number | null {
-  const directory = path.join(stateDir, 'runs');
-  const [name] = existsSync(directory) ? readdirSync(directory).filter((file) => file.endsWith('.json')) : [];
-  return name === undefined ? null : JSON.parse(readFileSync(path.join(directory, name), 'utf8')).pid;
-}
+/** Pid of the step's process, as it is noted. */
+const runningPid = () => notedRuns(stateDir, '')[0]?.pid ?? null;
 
 async function failureOf(handle: WorkflowHandle<typeof oneStep>): Promise<ApplicationFailure | CancelledFailure> {
   const error = await handle.result().then(
