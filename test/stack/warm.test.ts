@@ -250,21 +250,16 @@ describe('dbt', () => {
 
   test('a default that many fields have is made into JSON once', async () => {
     const schemas = [
-      ...[
-        'import collections, json',
-        'import dbt.cli.main',
-        'from dbt.contracts.graph.nodes import ModelNode, SeedNode',
-      ],
-      ...['from dayfill_runner.dbt_shortcuts import write_defaults_once', 'from mashumaro.jsonschema import schema'],
-      ...['from mashumaro.jsonschema import build_json_schema as build', 'made = collections.Counter()'],
-      'plain = [build(node).to_dict() for node in (ModelNode, SeedNode)]',
-      'default_of = schema._default',
+      'import collections, dbt.cli.main',
+      'from dbt.contracts.graph.nodes import ModelNode, SeedNode',
+      'from mashumaro.jsonschema import build_json_schema, schema',
+      'from dayfill_runner import dbt_shortcuts',
+      'def schemas(): return [build_json_schema(node).to_dict() for node in (ModelNode, SeedNode)]',
+      'plain, made, default_of = schemas(), collections.Counter(), schema._default',
       'def count(*of): made[str(of)] += 1; return default_of(*of)',
-      'schema._default = count',
-      'import dayfill_runner.dbt_shortcuts as shortcuts',
-      'shortcuts._known = lambda code, digest: code',
-      'write_defaults_once()',
-      'print([build(node).to_dict() for node in (ModelNode, SeedNode)] == plain, max(made.values()))',
+      'schema._default, dbt_shortcuts._known = count, lambda code, digest: code',
+      'dbt_shortcuts.write_defaults_once()',
+      'print(schemas() == plain, max(made.values()))',
     ];
     expect(await inRunner(...schemas)).toBe('True 1');
   });
