@@ -71,13 +71,13 @@ async function due(
   const span = spanOf(partitions);
   if (span === null) return { missing: [], stale: [] };
   const name = variantName(pipeline, request.vars);
-  const [{ partitions: open }, progress, changes] = await Promise.all([
-    request.foreign === true ? { partitions: new Map<string, unknown>() } : openWorkflows(dayfill, name),
+  const [open, progress, changes] = await Promise.all([
+    request.foreign ? null : openWorkflows(dayfill, name),
     progressIfTold(dayfill, name),
     request.stale ? changesOf(dayfill, definition, request.vars, span) : new Map(),
   ]);
   const latest = await dayfill.ledger.latest(name, span.start, span.end);
-  const underWay = new Set([...open.keys(), ...underWayIn(progress, latest)]);
+  const underWay = new Set([...(open?.partitions.keys() ?? []), ...underWayIn(progress, latest)]);
   return duePartitions(definition, partitions, latest, changes, underWay);
 }
 

@@ -6,7 +6,7 @@ import { progressQuery, stateQuery } from '../contracts/messages.js';
 import type { PartitionState, StepOutcome } from '../contracts/partition.js';
 import { DAYFILL_STATUS, DAYFILL_STEP } from '../contracts/search-attributes.js';
 import { type BackfillStatus, PARTITION_STATUSES, type PartitionStatus } from '../contracts/status.js';
-import type { StepHeartbeat } from '../contracts/step.js';
+import type { PartitionBounds, StepHeartbeat } from '../contracts/step.js';
 import { unrecorded } from '../pipeline/under-way.js';
 import { NoWorkerError, StateError } from './errors.js';
 import type { Dayfill } from './open.js';
@@ -75,7 +75,7 @@ export async function pipelineStatus(dayfill: Dayfill, pipeline: string): Promis
 interface ToldByWorkers {
   /** Null when no backfill runs. */
   progress: Progress | null;
-  /** Partitions that are live or to come. */
+  /** Partitions that are open or to come. */
   lines: PartitionLine[];
 }
 
@@ -87,15 +87,8 @@ async function toldByWorkers(dayfill: Dayfill, pipeline: string, open: OpenWorkf
     const asked = new Set([...open.partitions.keys(), ...Object.keys(live)]);
     const states = await Promise.all([...asked].map((partition) => partitionState(dayfill, pipeline, partition)));
     const answers = states.flatMap((state) => (state === null ? [] : [lineOf(state)]));
-    // One that ended before it could be asked is as the backfill saw it.
-    const seen = Object.entries(live).map(([partition, { step }]) => ({
-      ...NOTHING_YET,
-      partition,
-      status: 'running' as const,
-      step,
-    }));
     const toCome = pending.map((partition) => ({ ...NOTHING_YET, partition }));
-    return { progress, lines: [...toCome, ...seen, ...answers] };
+    return { progress, lines: [...toCome, ...answers] };
   } catch (error) {
     if (error instanceof NoWorkerError) return null;
     throw error;
@@ -236,7 +229,7 @@ export async function partitionView(dayfill: Dayfill, pipeline: string, partitio
     throw error;
   });
   const told = state instanceof NoWorkerError ? null : state;
-  const found = told ?? (await endedPartition(dayfill, pipeline, partition, bounds));
+  const found = told ?? (await endedPartition(dayfill, pipeline, bounds, partition, state === null));
   if (found === undefined) {
     throw state instanceof NoWorkerError ? state : new StateError(`${partition} of ${pipeline} has never run.`);
   }
@@ -247,16 +240,22 @@ export async function partitionView(dayfill: Dayfill, pipeline: string, partitio
   return { pipeline, partition, status, steps, failure, decisions, proposal, advising, decidesAt, workerAnswers };
 }
 
-/** One that has no open workflow, from the ledger, or from its closed workflow while its row is still to be written. */
+/**
+ * One that has no workflow to ask, from the ledger; from its closed workflow while its row is still to be written.
+ * @param isClosed whether it has no open workflow, rather than one that no worker answers for.
+ */
 async function endedPartition(
   dayfill: Dayfill,
   pipeline: string,
+  bounds: PartitionBounds | null,
   partition: string,
-  bounds: { start: string; end: string } | null,
+  isClosed: boolean,
 ): Promise<PartitionState | LedgerRow | undefined> {
-  const progress = await progressIfTold(dayfill, pipeline);
+  const progress = isClosed ? await progressIfTold(dayfill, pipeline) : null;
   const latest = await dayfill.ledger.latest(pipeline, bounds?.start, bounds?.end);
-  if (!unrecorded(progress, latest).has(partition)) return latest.get(partition);
+  const seen = unrecorded(progress, latest).get(partition);
+  // One that the backfill is about to start has no workflow at all.
+  if (seen === undefined || seen === 'running') return latest.get(partition);
   const handle = dayfill.temporal.workflow.getHandle(`${pipeline}/${partition}`);
   return askWorker(dayfill, () => handle.query(stateQuery));
 }
